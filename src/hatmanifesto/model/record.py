@@ -1,0 +1,140 @@
+"""The journal's records: kinds, packed layouts, and the check word that names what was changed or moved.
+
+A record is little-endian signed 64-bit words:
+
+    word 0   kind (bits 0-7) | words in all (bits 8-15) | aux (bits 16-31) | check (bits 32-62)
+    word 1   ts_ns, the engine's `now` when it was written
+    word 2…  the kind's fields, see FIELDS
+
+A record's sequence number is not stored: a group's header has the first one and records follow
+without gaps. It enters the check instead, so a record that lies in another's place says whose place
+it came from. Kinds from 128 on carry a blob (UTF-8 JSON): word count 4, word 2 its length in bytes, word 3
+its CRC-32, then the bytes padded with zeros to a multiple of eight.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+VERSION: Final = 1
+
+# inputs of the engine
+VIEW: Final = 1
+ORDER_EVENT: Final = 2
+FILL: Final = 3
+TIMEOUT: Final = 4
+CONTEXT: Final = 5
+FUNDING_PAYMENT: Final = 6
+# outputs of the engine
+INTENT: Final = 32
+SUBMIT: Final = 33
+CANCEL: Final = 34
+DENY: Final = 35
+EQUITY: Final = 36
+QUERY: Final = 37
+ADJUSTED: Final = 38
+FAULT: Final = 39
+DECIDED: Final = 40
+# blobs
+SESSION: Final = 128
+CHECKPOINT: Final = 129
+OPERATOR: Final = 130
+NOTE: Final = 131
+CLOSE: Final = 132
+FIRST_BLOB: Final = 128
+
+KIND_NAMES: Final = {
+    VIEW: "view",
+    ORDER_EVENT: "order_event",
+    FILL: "fill",
+    TIMEOUT: "timeout",
+    CONTEXT: "context",
+    FUNDING_PAYMENT: "funding_payment",
+    INTENT: "intent",
+    SUBMIT: "submit",
+    CANCEL: "cancel",
+    DENY: "deny",
+    EQUITY: "equity",
+    QUERY: "query",
+    ADJUSTED: "adjusted",
+    FAULT: "fault",
+    DECIDED: "decided",
+    SESSION: "session",
+    CHECKPOINT: "checkpoint",
+    OPERATOR: "operator",
+    NOTE: "note",
+    CLOSE: "close",
+}
+
+INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PAYMENT, OPERATOR})
+"""Kinds that went into the engine; the other packed kinds came out of it."""
+
+FIELDS: Final = {
+    # aux of VIEW: instrument. `decision` = strategy | levels a side << 8 | trigger << 16 | last view << 24.
+    # Levels beyond the first follow as groups of four words: bid price, bid size, ask price, ask size.
+    VIEW: ("decision", "bid_price", "bid_size", "ask_price", "ask_size", "book_ts_ns", "mark_price",
+           "buy_volume", "sell_volume", "trades", "order_flow_imbalance"),
+    # aux: order_state trigger | reason << 8
+    ORDER_EVENT: ("order_id", "exch_ts_ns", "venue_order_id"),
+    # aux: 1 taker, 0 maker; instrument << 8. side is +1 or -1; fee in money units, negative = rebate
+    FILL: ("order_id", "price", "size", "fee", "exch_ts_ns", "trade_id", "side"),
+    # aux: order_state trigger
+    TIMEOUT: ("order_id",),
+    # aux: instrument
+    CONTEXT: ("mark_price", "oracle_price", "funding_rate"),
+    # aux: instrument; amount is the balance change in money units
+    FUNDING_PAYMENT: ("amount", "rate", "position_size", "oracle_price"),
+    # aux: instrument | strategy << 8; side +1 or -1; flags: time in force | reduce_only << 4 | purpose << 8
+    INTENT: ("price", "size", "side_flags"),
+    # aux: instrument | strategy << 8; side_flags as INTENT
+    SUBMIT: ("order_id", "price", "size", "side_flags"),
+    # aux: reason
+    CANCEL: ("order_id",),
+    # aux: reason. order_id 0 when the intent never became an order
+    DENY: ("order_id", "price", "size", "side_flags", "value", "limit", "instrument_strategy"),
+    # money units
+    EQUITY: ("equity", "cash", "unrealized", "gross_exposure", "drawdown"),
+    QUERY: ("order_id",),
+    # aux: instrument; the price asked for and the valid price that was used instead
+    ADJUSTED: ("asked_price", "price", "side"),
+    # aux: reason; a breach of what the engine expects from the venue
+    FAULT: ("order_id", "value", "limit"),
+    # aux: intents | denied << 8; closes a decision
+    DECIDED: ("strategy",),
+}
+"""Names of a packed kind's words from word 2 on; the source of the journal's documentation and decoders."""
+
+HEADER_LOW: Final = 0xFFFFFFFF
+CHECK_MASK: Final = 0x7FFFFFFF
+SEQ_FACTOR: Final = 29_510_161
+"""Odd, so that a sequence number can be recovered from a check by its inverse modulo 2^31."""
+SEQ_INVERSE: Final = pow(29_510_161, -1, 1 << 31)
+WORD_FACTORS: Final = [
+    31_415_927, 27_182_819, 16_180_339, 14_142_135, 17_320_509, 22_360_679, 26_457_513, 33_166_247,
+    30_277_563, 12_533_141, 24_494_897, 28_284_271, 31_622_777, 33_541_019, 20_615_529, 19_364_917,
+    21_794_495, 23_979_157, 25_980_763, 13_228_757, 15_811_389, 18_708_287, 29_154_759, 32_403_703,
+    11_180_339, 26_925_825, 10_954_451, 32_015_621, 17_606_817, 25_495_097, 23_452_079, 14_832_397,
+]  # fmt: skip
+"""Odd factors below 2^25, one a word: 32 products of 31 and 25 bits add up below 2^62."""
+
+
+def fold(word: i64) -> i64:
+    """Fold a 64-bit word to 31 bits so that every bit of it counts."""
+    return (word ^ (word >> 31) ^ (word >> 62)) & 0x7FFFFFFF
+
+
+def check_words(words: list[int], seq: int) -> int:
+    """Return the check of a record given as words (the check bits of word 0 are ignored)."""
+    total = fold(words[0] & HEADER_LOW) * WORD_FACTORS[0] + fold(seq) * SEQ_FACTOR
+    for position in range(1, len(words)):
+        total += fold(words[position]) * WORD_FACTORS[position & 31]
+        if position & 31 == 31:
+            total &= CHECK_MASK
+    return total & CHECK_MASK
+
+
+def stored_seq(words: list[int]) -> int:
+    """Return the sequence number (modulo 2^31) that the record's check was made with, if it is unchanged."""
+    stored = (words[0] >> 32) & CHECK_MASK
+    rest = check_words(words, 0)
+    return ((stored - rest) * SEQ_INVERSE) & CHECK_MASK
