@@ -1,0 +1,1 @@
+"""The `hat` command; may touch every room and is imported by none."""

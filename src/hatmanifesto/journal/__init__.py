@@ -1,0 +1,1 @@
+"""Append, read and verify the record of a session; may touch model and files."""

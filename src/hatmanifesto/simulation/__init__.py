@@ -1,0 +1,1 @@
+"""The simulated exchange; may touch model only and knows neither engine nor journal."""

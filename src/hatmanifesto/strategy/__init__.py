@@ -1,0 +1,1 @@
+"""The strategies shipped; may touch core's strategy interface and model."""
