@@ -1,0 +1,41 @@
+"""The `hat` command. Each command lives in a file of its own and is added to `app` here.
+
+A command imports the rooms it needs inside its function: `hat --version` and `hat --help` stay quick, and can
+speak even when the compiled rooms cannot be loaded.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
+
+app = typer.Typer(
+    name="hat",
+    help="A maker-first trading system for crypto perpetual futures.",
+    no_args_is_help=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def hat(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version and build runs, and exit.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: print one JSON object.")] = False,
+) -> None:
+    if version:
+        raise typer.Exit(show_version(as_json))
+    problem = build_problem()
+    if problem:
+        print(f"hat: STALE BUILD: {problem}", file=sys.stderr)
+        raise typer.Exit(EXIT_STALE_BUILD)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> None:
+    app()
