@@ -44,7 +44,7 @@ sanitize: setup ## pytest on a build that reports every signed overflow and wild
 	@rm -rf .cache/sanitized .cache/overflow.* && mkdir -p .cache
 	@HAT_SANITIZE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target .cache/sanitized .
 	@UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/.cache/overflow PYTHONPATH=.cache/sanitized HAT_EXPECT_BUILD=compiled $(PYTEST)
-	@if cat .cache/overflow.* 2>/dev/null; then echo "sanitize: overflows were reported, see above" >&2; exit 1; fi
+	@if grep -h -A 2 "runtime error" .cache/overflow.* 2>/dev/null; then echo "sanitize: overflows were reported, see above" >&2; exit 1; fi
 	@echo "sanitize: nothing was reported"
 
 bench: setup ## every benchmark (BENCH_ARGS=--json prints one object a line)

@@ -143,19 +143,18 @@ class Build(build):
         super().run()
 
 
+def record(folder: Path) -> None:
+    path = folder / "hatmanifesto" / hat.INFO_FILE
+    path.write_text(json.dumps(INFO, indent=1) + "\n", encoding="utf-8")
+
+
 class BuildPy(build_py):
     """Ships a record of what was built beside the package."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            self._record(Path(self.build_lib))
-        elif MODE == "compiled":
-            self._record(SRC)
-
-    def _record(self, folder: Path) -> None:
-        path = folder / "hatmanifesto" / hat.INFO_FILE
-        path.write_text(json.dumps(INFO, indent=1) + "\n", encoding="utf-8")
+            record(Path(self.build_lib))
 
 
 class BuildExt(build_ext):
@@ -170,6 +169,8 @@ class BuildExt(build_ext):
         absent = [name for name in wanted if not Path(self.get_ext_fullpath(name)).exists()]
         if absent:
             raise CCompilerError(f"the build made no binary for {', '.join(absent)}")
+        if self.inplace:
+            record(SRC)
         if not (kept / "names.json").exists():
             for name in wanted:
                 target = self._kept_path(name)

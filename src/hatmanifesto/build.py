@@ -18,8 +18,8 @@ ROOMS: Final = ("model", "core", "strategy", "simulation")
 PACKAGE: Final = Path(__file__).resolve().parent
 INFO_FILE: Final = "_build_info.json"
 REMEDY: Final = (
-    "Run `make setup` to build it again, or run interpreted: PYTHONPATH=src after `HAT_PURE=1 pip install .`"
-    " has removed extension modules from src."
+    "Run `make setup` to build it again. Binaries that lie under src/ go away with `HAT_PURE=1 make setup`;"
+    " after that PYTHONPATH=src runs the sources as they are."
 )
 
 Mode = Literal["compiled", "interpreted"]
