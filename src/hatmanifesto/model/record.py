@@ -34,7 +34,6 @@ EQUITY: Final = 36
 QUERY: Final = 37
 ADJUSTED: Final = 38
 FAULT: Final = 39
-DECIDED: Final = 40
 # blobs
 SESSION: Final = 128
 CHECKPOINT: Final = 129
@@ -58,7 +57,6 @@ KIND_NAMES: Final = {
     QUERY: "query",
     ADJUSTED: "adjusted",
     FAULT: "fault",
-    DECIDED: "decided",
     SESSION: "session",
     CHECKPOINT: "checkpoint",
     OPERATOR: "operator",
@@ -99,8 +97,6 @@ FIELDS: Final = {
     ADJUSTED: ("asked_price", "price", "side"),
     # aux: reason; a breach of what the engine expects from the venue
     FAULT: ("order_id", "value", "limit"),
-    # aux: intents | denied << 8; closes a decision
-    DECIDED: ("strategy",),
 }
 """Names of a packed kind's words from word 2 on; the source of the journal's documentation and decoders."""
 

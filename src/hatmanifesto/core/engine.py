@@ -1,0 +1,651 @@
+"""The engine: market rows, order events, timers and operator commands in; requests to the venue out.
+
+No clock, no I/O, no randomness, no logging. `now` is the receipt stamp of the event in hand; every input that
+decisions depend on and every output is journaled through the Recorder, so the same inputs give the same bytes.
+"""
+
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from mypy_extensions import i64
+
+from hatmanifesto.core.api_validator import ApiValidator
+from hatmanifesto.core.maker_router import MakerRouter
+from hatmanifesto.core.market_view import FAR_ABOVE, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
+from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
+from hatmanifesto.core.recorder import Recorder
+from hatmanifesto.core.risk_manager import HALT, RiskManager
+from hatmanifesto.core.state_machine import StateMachine
+from hatmanifesto.core.strategy import Quote, Quotes, Strategy, View
+from hatmanifesto.model.market_row import (
+    INSTRUMENT_MASK,
+    INSTRUMENT_SHIFT,
+    OFFSET_META,
+    OFFSET_PRICE,
+    OFFSET_SIZE,
+    ROW_BYTES,
+)
+from hatmanifesto.model.order import Order, pack_side_flags
+from hatmanifesto.model.order_state import (
+    ACKNOWLEDGE,
+    APPROVE,
+    ATTRIBUTE,
+    CANCEL_PENDING,
+    FILL_LATE,
+    FILL_PART,
+    FILL_WHOLE,
+    FIND_ABSENT,
+    PARTIALLY_FILLED,
+    RAISE_SIGNAL,
+    REFUSE_CANCEL,
+    REQUEST_CANCEL,
+    SUBMIT,
+    TIME_OUT,
+    UNKNOWN,
+    VALIDATE,
+)
+from hatmanifesto.model.order_state import DENY as DENY_TRIGGER
+from hatmanifesto.model.ports import NEVER, EngineInput, OrderGateway
+from hatmanifesto.model.reasons import (
+    CANCEL_OPERATOR,
+    CANCEL_RISK,
+    CANCEL_TIMEOUT,
+    LATE_FILL,
+    NONE,
+    OVERFILL,
+    RETRIES_EXHAUSTED,
+    SLOTS_EXHAUSTED,
+    STATE_TIMEOUT,
+    UNEXPECTED_EVENT,
+)
+from hatmanifesto.model.record import (
+    ADJUSTED,
+    CANCEL,
+    CONTEXT,
+    DENY,
+    EQUITY,
+    FAULT,
+    FILL,
+    FUNDING_PAYMENT,
+    INTENT,
+    ORDER_EVENT,
+    QUERY,
+    SUBMIT as SUBMIT_RECORD,
+    TIMEOUT,
+    VIEW,
+)  # fmt: skip
+
+LAST_VIEW: Final = 1 << 24
+
+
+@final
+class EngineSettings:
+    """Times in nanoseconds. `answer_timeout_ns`: how long the venue may take before an order is unknown."""
+
+    def __init__(
+        self,
+        *,
+        answer_timeout_ns: int = 5_000_000_000,
+        max_cancel_attempts: int = 5,
+        equity_interval_ns: int = 1_000_000_000,
+    ) -> None:
+        self.answer_timeout_ns: i64 = answer_timeout_ns
+        self.max_cancel_attempts: i64 = max_cancel_attempts
+        self.equity_interval_ns: i64 = equity_interval_ns
+
+
+@final
+class DecisionClock:
+    """When one desk decides: its strategy, what it sees, and the next moment it may or must decide."""
+
+    def __init__(self, desk: Desk, strategy: Strategy, router: MakerRouter, view: View) -> None:
+        self.desk: Final[Desk] = desk
+        self.strategy: Final[Strategy] = strategy
+        self.router: Final[MakerRouter] = router
+        self.view: Final[View] = view
+        self.triggers: i64 = strategy.triggers
+        self.interval_ns: i64 = strategy.interval_ns
+        self.min_interval_ns: i64 = strategy.min_decision_interval_ns
+        self.allowed_ns: i64 = 0
+        self.timer_ns: i64 = NEVER
+        self.deferred_ns: i64 = NEVER
+        self.stale_ns: i64 = NEVER
+        self.pending: i64 = 0
+        self.decisions: i64 = 0
+
+
+@final
+class Engine(EngineInput):
+    """Risk manager, state machine, API validator, maker router and portfolio around the strategies.
+
+    Raises whatever a strategy raises out of the input method that led to its decision; the driver ends the
+    session then. `markets`, `holdings` and limits are indexed by instrument.
+    """
+
+    def __init__(
+        self,
+        markets: list[MarketView],
+        portfolio: Portfolio,
+        clocks: list[DecisionClock],
+        risk: RiskManager,
+        validator: ApiValidator,
+        gateway: OrderGateway,
+        recorder: Recorder,
+        settings: EngineSettings,
+    ) -> None:
+        super().__init__()
+        self.markets: Final[list[MarketView]] = markets
+        self.portfolio: Final[Portfolio] = portfolio
+        self.clocks: Final[list[DecisionClock]] = clocks
+        self.risk: Final[RiskManager] = risk
+        self.validator: Final[ApiValidator] = validator
+        self.gateway: Final[OrderGateway] = gateway
+        self.recorder: Final[Recorder] = recorder
+        self.settings: Final[EngineSettings] = settings
+        self.machine: Final[StateMachine] = StateMachine()
+        self.quotes: Final[Quotes] = Quotes()
+        self.now: i64 = 0
+        self.next_equity_ns: i64 = 0
+        self.requests: i64 = 0
+        self.orders_placed: i64 = 0
+        self.orders_denied: i64 = 0
+        self.cancels_sent: i64 = 0
+        self.faults: i64 = 0
+        self.replaying: bool = False
+        for clock in clocks:
+            markets[clock.desk.holding.instrument.index].wanted |= clock.triggers
+
+    # -- the session ------------------------------------------------------------------------------
+
+    def start(self, now: i64) -> None:
+        """Begin at a moment: strategies with a TIMER decide first one interval later."""
+        self.now = now
+        for clock in self.clocks:
+            clock.allowed_ns = now
+            if clock.triggers & TIMER:
+                clock.timer_ns = now + clock.interval_ns
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Find the next moment at which something is due."""
+        due: i64 = NEVER
+        if not self.replaying:
+            for clock in self.clocks:
+                if clock.timer_ns < due:
+                    due = clock.timer_ns
+                if clock.deferred_ns < due:
+                    due = clock.deferred_ns
+                if clock.stale_ns < due:
+                    due = clock.stale_ns
+            waiting = self.machine.next_deadline()
+            if waiting is not None and waiting.deadline_ns < due:
+                due = waiting.deadline_ns
+        self.next_timer_ns = due
+
+    # -- market data ------------------------------------------------------------------------------
+
+    def on_rows(self, chunk: bytes, offset: i64, end: i64, until_ns: i64, clock_offset: i64, delay_ns: i64) -> i64:
+        markets = self.markets
+        limit = until_ns if until_ns < self.next_timer_ns else self.next_timer_ns
+        limit -= delay_ns
+        current: i64 = 0
+        market = markets[0]
+        while offset < end:
+            stamp = read_i64_le(chunk, offset + clock_offset)
+            if stamp > limit:
+                break
+            meta = read_i64_le(chunk, offset + OFFSET_META)
+            index = (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
+            if index != current:
+                current = index
+                market = markets[index]
+            bits = market.apply(
+                meta,
+                read_i64_le(chunk, offset + OFFSET_PRICE),
+                read_i64_le(chunk, offset + OFFSET_SIZE),
+                read_i64_le(chunk, offset),
+            )
+            offset += ROW_BYTES
+            if bits & market.wanted and self._market_moved(index, bits, stamp + delay_ns):
+                break
+        return offset
+
+    def _market_moved(self, instrument: i64, bits: i64, now: i64) -> bool:
+        """Decide, or arrange to decide, where a desk waits for this. True when the timer or requests changed."""
+        acted = False
+        for clock in self.clocks:
+            if clock.desk.holding.instrument.index == instrument and clock.triggers & bits:
+                if now >= clock.allowed_ns:
+                    self.now = now
+                    self._decide(clock, now, clock.triggers & bits | clock.pending)
+                    acted = True
+                else:
+                    if clock.pending == 0:
+                        clock.deferred_ns = clock.allowed_ns
+                        acted = True
+                    clock.pending |= clock.triggers & bits
+        if acted:
+            self._set_timer()
+        return acted
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def on_timer(self, now: i64) -> None:
+        self.now = now
+        for clock in self.clocks:
+            trigger: i64 = 0
+            if clock.timer_ns <= now:
+                clock.timer_ns += clock.interval_ns
+                if clock.timer_ns <= now:
+                    clock.timer_ns = now + clock.interval_ns
+                trigger = TIMER
+            if clock.deferred_ns <= now:
+                clock.deferred_ns = NEVER
+                trigger |= clock.pending
+            if clock.stale_ns <= now:
+                fresh_until = self.markets[clock.desk.holding.instrument.index].book_ts_ns + self.validator.max_book_age_ns
+                if fresh_until >= now:
+                    clock.stale_ns = fresh_until + 1
+                else:
+                    clock.stale_ns = NEVER
+                    trigger |= TIMER
+            if trigger != 0:
+                self._decide(clock, now, trigger)
+        while True:
+            waiting = self.machine.next_deadline()
+            if waiting is None or waiting.deadline_ns > now:
+                break
+            self.machine.drop_deadline()
+            self.on_timeout(now, waiting.order_id)
+        self._set_timer()
+
+    def on_timeout(self, now: i64, order_id: i64) -> None:
+        """An answer is overdue: the order is unknown from here on, is cancelled, and is asked about."""
+        self.now = now
+        order = self.machine.find(order_id)
+        if order is None or not order.live():
+            return
+        self.recorder.put1(TIMEOUT, TIME_OUT, now, order_id)
+        order.deadline_ns = 0
+        self._fault(STATE_TIMEOUT, now, order_id, now - order.submitted_ns, self.settings.answer_timeout_ns)
+        if order.state != UNKNOWN:
+            self._clock_of(order).desk.holding.unknown_orders += 1
+            self.machine.move(order, TIME_OUT)
+        self._pursue(order, now)
+
+    def _pursue(self, order: Order, now: i64) -> None:
+        """Cancel and ask about an unknown order, waiting longer each time, a bounded number of times."""
+        if order.cancels_sent >= self.settings.max_cancel_attempts:
+            self._fault(RETRIES_EXHAUSTED, now, order.order_id, order.cancels_sent, self.settings.max_cancel_attempts)
+            return
+        wait = self.settings.answer_timeout_ns
+        for _ in range(order.cancels_sent):
+            wait *= 2
+        order.cancels_sent += 1
+        self.requests += 1
+        self.cancels_sent += 1
+        self.recorder.put1(CANCEL, CANCEL_TIMEOUT, now, order.order_id)
+        self.gateway.cancel(now, order.order_id, order.instrument)
+        self.recorder.put1(QUERY, 0, now, order.order_id)
+        self.gateway.query(now, order.order_id, order.instrument)
+        self.machine.expect_answer(order, now + wait)
+
+    def _fault(self, reason: i64, now: i64, order_id: i64, value: i64, limit: i64) -> None:
+        self.faults += 1
+        self.recorder.put3(FAULT, reason, now, order_id, value, limit)
+
+    # -- own orders -------------------------------------------------------------------------------
+
+    def on_order_event(
+        self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64
+    ) -> None:
+        self.now = now
+        self.recorder.put3(ORDER_EVENT, trigger | reason << 8, now, order_id, exch_ts, venue_order_id)
+        order = self.machine.find(order_id)
+        if order is None or not order.live():
+            # a cancel that crossed with the order's end; anything else about an ended order is a fault
+            if trigger != REFUSE_CANCEL and trigger != FIND_ABSENT and trigger != ACKNOWLEDGE:
+                self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
+            return
+        before = order.state
+        if not self.machine.move(order, trigger):
+            self._fault(UNEXPECTED_EVENT, now, order_id, trigger, before)
+            return
+        clock = self._clock_of(order)
+        self._account_unknown(order, before, clock.desk.holding)
+        if self.machine.is_done(order):
+            self._finish(order, clock.desk)
+        elif order.state == UNKNOWN:
+            # the venue does not know it, yet its end has not been seen: ask, and ask again later
+            self.recorder.put1(QUERY, 0, now, order_id)
+            self.gateway.query(now, order_id, order.instrument)
+            if order.deadline_ns == 0:
+                self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
+        elif order.state != CANCEL_PENDING:
+            order.deadline_ns = 0
+        elif before == UNKNOWN:
+            # found alive: the cancel must still be confirmed
+            self._pursue(order, now)
+        self._own_event(clock, now)
+
+    def _account_unknown(self, order: Order, before: i64, holding: Holding) -> None:
+        if before == UNKNOWN and order.state != UNKNOWN:
+            holding.unknown_orders -= 1
+        elif before != UNKNOWN and order.state == UNKNOWN:
+            holding.unknown_orders += 1
+
+    def on_fill(
+        self,
+        now: i64,
+        order_id: i64,
+        instrument: i64,
+        side: i64,
+        price: i64,
+        size: i64,
+        fee: i64,
+        taker: bool,
+        exch_ts: i64,
+        trade_id: i64,
+    ) -> None:
+        self.now = now
+        self.recorder.put7(
+            FILL, (1 if taker else 0) | instrument << 8, now, order_id, price, size, fee, exch_ts, trade_id, side
+        )
+        holding = self.portfolio.holdings[instrument]
+        holding.position.apply_fill(side, price, size, fee, taker)
+        order = self.machine.find(order_id)
+        if order is None:
+            self._fault(LATE_FILL, now, order_id, size, 0)
+            return
+        clock = self._clock_of(order)
+        clock.desk.position.apply_fill(side, price, size, fee, taker)
+        if not order.live():
+            self._fault(LATE_FILL, now, order_id, size, order.size - order.filled)
+            self.machine.move(order, FILL_LATE)
+            order.filled += size
+            return
+        rest = order.size - order.filled
+        if size > rest:
+            self._fault(OVERFILL, now, order_id, order.filled + size, order.size)
+        before = order.state
+        order.filled += size
+        self.portfolio.release(order, clock.desk, size if size < rest else rest)
+        self.machine.move(order, FILL_PART if size < rest else FILL_WHOLE)
+        self._account_unknown(order, before, holding)
+        if self.machine.is_done(order):
+            self._finish(order, clock.desk)
+        elif order.state == PARTIALLY_FILLED:
+            order.deadline_ns = 0
+        self._own_event(clock, now)
+
+    def on_funding(
+        self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64
+    ) -> None:
+        self.now = now
+        self.recorder.put4(FUNDING_PAYMENT, instrument, now, amount, rate, position_size, oracle_price)
+        self.portfolio.holdings[instrument].position.apply_funding(amount)
+
+    def _finish(self, order: Order, desk: Desk) -> None:
+        """An order has ended and all of it is booked: take it out of the open totals, attribute it, free its slot."""
+        order.deadline_ns = 0
+        self.portfolio.remove_order(order, desk)
+        self.risk.note_ended()
+        self.machine.move(order, ATTRIBUTE)
+        self.machine.free_order(order)
+
+    def _clock_of(self, order: Order) -> DecisionClock:
+        return self.clocks[order.desk]
+
+    def _own_event(self, clock: DecisionClock, now: i64) -> None:
+        if clock.triggers & OWN_EVENT == 0 or self.replaying:
+            return
+        if now >= clock.allowed_ns:
+            self._decide(clock, now, OWN_EVENT | clock.pending)
+        elif clock.pending & OWN_EVENT == 0:
+            clock.pending |= OWN_EVENT
+            clock.deferred_ns = clock.allowed_ns
+        self._set_timer()
+
+    # -- operator ---------------------------------------------------------------------------------
+
+    def set_override(self, now: i64, desk: i64, override: i64, scale_percent: i64) -> None:
+        """Set the account's override (desk -1) or one desk's; HALT also cancels what works there."""
+        self.now = now
+        if desk < 0:
+            self.risk.account_override = override
+            self.risk.account_scale = scale_percent
+        else:
+            self.risk.set_override(self.clocks[desk].desk, override, scale_percent)
+        if override == HALT:
+            for clock in self.clocks:
+                if desk < 0 or clock.desk.index == desk:
+                    self.cancel_desk(now, clock.desk, CANCEL_RISK)
+        self._set_timer()
+
+    def cancel_all(self, now: i64, reason: i64 = CANCEL_OPERATOR) -> None:
+        """Cancel every working order."""
+        self.now = now
+        for clock in self.clocks:
+            self.cancel_desk(now, clock.desk, reason)
+        self._set_timer()
+
+    def cancel_desk(self, now: i64, desk: Desk, reason: i64) -> None:
+        """Cancel one desk's working orders."""
+        for order in desk.orders.copy():
+            self._cancel(order, now, reason)
+
+    # -- decisions --------------------------------------------------------------------------------
+
+    def _decide(self, clock: DecisionClock, now: i64, trigger: i64) -> None:
+        """Fill the strategy's view from the market and run one decision."""
+        desk = clock.desk
+        market = self.markets[desk.holding.instrument.index]
+        view = clock.view
+        book = market.book
+        view.bid_price = book.bids.best_price()
+        view.bid_size = book.bids.best_size()
+        view.ask_price = book.asks.best_price()
+        view.ask_size = book.asks.best_size()
+        view.book_ts_ns = market.book_ts_ns
+        view.mark_price = market.value_price()
+        view.buy_volume = market.buy_volume
+        view.sell_volume = market.sell_volume
+        view.trades = market.trades
+        view.order_flow_imbalance = market.order_flow_imbalance
+        market.since_decision_read()
+        if market.context_changed:
+            market.context_changed = False
+            self.recorder.put3(
+                CONTEXT, desk.holding.instrument.index, now,
+                market.mark_price, market.oracle_price, market.funding_rate,
+            )  # fmt: skip
+        if view.levels > 1:
+            self._fill_levels(view, market)
+        self.decide_on_view(clock, now, trigger)
+        if clock.triggers & TRADED_THROUGH:
+            self._watch_own_prices(market, desk.holding)
+
+    def _fill_levels(self, view: View, market: MarketView) -> None:
+        bid = view.bid_price
+        ask = view.ask_price
+        bids = market.book.bids
+        asks = market.book.asks
+        for word in range(i64(0), 4 * (view.levels - 1), i64(4)):
+            bid = bids.next_price(bid) if bid > 0 else 0
+            ask = asks.next_price(ask) if ask > 0 else 0
+            view.set_deeper(word, bid)
+            view.set_deeper(word + 1, bids.size_at(bid) if bid > 0 else 0)
+            view.set_deeper(word + 2, ask)
+            view.set_deeper(word + 3, asks.size_at(ask) if ask > 0 else 0)
+
+    def _watch_own_prices(self, market: MarketView, holding: Holding) -> None:
+        bid: i64 = 0
+        ask: i64 = FAR_ABOVE
+        for desk in holding.desks:
+            for order in desk.orders:
+                if order.side > 0:
+                    if order.price > bid:
+                        bid = order.price
+                elif order.price < ask:
+                    ask = order.price
+        market.own_bid = bid
+        market.own_ask = ask
+
+    def decide_on_view(self, clock: DecisionClock, now: i64, trigger: i64) -> None:
+        """Journal the view, ask the strategy, and carry out what it wants. The replay driver enters here."""
+        desk = clock.desk
+        holding = desk.holding
+        view = clock.view
+        view.now_ns = now
+        view.trigger = trigger
+        view.position = desk.position.size
+        view.average_price = desk.position.average_price()
+        view.open_buy_size = desk.open_buy
+        view.open_sell_size = desk.open_sell
+        holding.bid_price = view.bid_price
+        holding.ask_price = view.ask_price
+        holding.book_ts_ns = view.book_ts_ns
+        if view.mark_price > 0:
+            holding.mark_price = view.mark_price
+        self._record_view(desk, view, now, trigger)
+        clock.pending = 0
+        clock.deferred_ns = NEVER
+        clock.allowed_ns = now + clock.min_interval_ns
+        clock.decisions += 1
+        self.risk.start_decision()
+        quotes = self.quotes
+        quotes.count = 0
+        if view.bid_price > 0 and view.ask_price > view.bid_price and (
+            now - view.book_ts_ns <= self.validator.max_book_age_ns
+        ):
+            clock.strategy.quote(view, quotes)
+        # else: not quoting on an empty, locked, crossed or stale book; what works is withdrawn
+        self._carry_out(clock, quotes, now)
+        clock.stale_ns = view.book_ts_ns + self.validator.max_book_age_ns + 1 if desk.orders else NEVER
+        if now >= self.next_equity_ns:
+            self._record_equity(now)
+
+    def _record_view(self, desk: Desk, view: View, now: i64, trigger: i64) -> None:
+        recorder = self.recorder
+        at = recorder.open_record()
+        recorder.word(at + 1, now)
+        recorder.word(at + 2, desk.index | view.levels << 8 | trigger << 16 | LAST_VIEW)
+        recorder.word(at + 3, view.bid_price)
+        recorder.word(at + 4, view.bid_size)
+        recorder.word(at + 5, view.ask_price)
+        recorder.word(at + 6, view.ask_size)
+        recorder.word(at + 7, view.book_ts_ns)
+        recorder.word(at + 8, view.mark_price)
+        recorder.word(at + 9, view.buy_volume)
+        recorder.word(at + 10, view.sell_volume)
+        recorder.word(at + 11, view.trades)
+        recorder.word(at + 12, view.order_flow_imbalance)
+        count: i64 = 13
+        if view.levels > 1:
+            for word in range(i64(0), 4 * (view.levels - 1)):
+                recorder.word(at + 13 + word, view.deeper(word))
+            count += 4 * (view.levels - 1)
+        recorder.close_record(at, VIEW, desk.holding.instrument.index, count)
+
+    def _record_equity(self, now: i64) -> None:
+        portfolio = self.portfolio
+        cash = portfolio.cash()
+        self.next_equity_ns = now + self.settings.equity_interval_ns
+        recorder = self.recorder
+        at = recorder.open_record()
+        recorder.word(at + 1, now)
+        recorder.word(at + 2, portfolio.equity)
+        recorder.word(at + 3, cash)
+        recorder.word(at + 4, portfolio.equity - cash)
+        recorder.word(at + 5, portfolio.gross_notional())
+        recorder.word(at + 6, portfolio.peak_equity - portfolio.equity)
+        recorder.close_record(at, EQUITY, 0, 7)
+
+    def _carry_out(self, clock: DecisionClock, quotes: Quotes, now: i64) -> None:
+        desk = clock.desk
+        instrument = desk.holding.instrument
+        strategy_code = instrument.index | desk.strategy << 8
+        for at in range(quotes.count):
+            quote = quotes.items[at]
+            flags = pack_side_flags(quote.side, quote.time_in_force, quote.reduce_only, quote.purpose)
+            self.recorder.put3(INTENT, strategy_code, now, quote.price, quote.size, flags)
+            if instrument.significant_figures != 0 or instrument.tick_size != 1:
+                # a limit to take up to is snapped the same way: never further than asked
+                snapped = instrument.snap(quote.price, quote.side)
+                if snapped != quote.price and snapped > 0:
+                    self.recorder.put3(ADJUSTED, instrument.index, now, quote.price, snapped, quote.side)
+                    quote.price = snapped
+        router = clock.router
+        router.plan(desk, quotes)
+        for order in router.cancels:
+            self._cancel(order, now, router.reason_for(order, quotes))
+        for at in range(quotes.count):
+            size = router.place_size[at]
+            if size > 0:
+                self._place(clock, quotes.items[at], size, now)
+
+    def _place(self, clock: DecisionClock, quote: Quote, size: i64, now: i64) -> None:
+        """Signal, risk approval, validation, submission: one step after the other, or a denial."""
+        desk = clock.desk
+        instrument = desk.holding.instrument
+        strategy_code = instrument.index | desk.strategy << 8
+        flags = pack_side_flags(quote.side, quote.time_in_force, quote.reduce_only, quote.purpose)
+        machine = self.machine
+        order = machine.take_order()
+        if order is None:
+            self.orders_denied += 1
+            self.recorder.put7(DENY, SLOTS_EXHAUSTED, now, 0, quote.price, size, flags, 0, 0, strategy_code)
+            return
+        order.instrument = instrument.index
+        order.strategy = desk.strategy
+        order.desk = desk.index
+        order.side = quote.side
+        order.price = quote.price
+        order.size = size
+        order.time_in_force = quote.time_in_force
+        order.reduce_only = quote.reduce_only
+        order.purpose = quote.purpose
+        order.submitted_ns = now
+        machine.move(order, RAISE_SIGNAL)
+        reason = self.risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
+        if reason != NONE:
+            self._deny(order, reason, now, flags, self.risk.value, self.risk.limit, strategy_code)
+            return
+        machine.move(order, APPROVE)
+        reason = self.validator.check(
+            desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only
+        )
+        if reason != NONE:
+            self._deny(order, reason, now, flags, self.validator.value, self.validator.limit, strategy_code)
+            return
+        machine.move(order, VALIDATE)
+        machine.move(order, SUBMIT)
+        self.portfolio.add_order(order, desk)
+        self.risk.note_sent(now)
+        self.requests += 1
+        self.orders_placed += 1
+        self.recorder.put4(SUBMIT_RECORD, strategy_code, now, order.order_id, order.price, size, flags)
+        machine.expect_answer(order, now + self.settings.answer_timeout_ns)
+        self.gateway.place(
+            now, order.order_id, order.instrument, order.side, order.price, size, order.time_in_force, order.reduce_only
+        )
+
+    def _deny(self, order: Order, reason: i64, now: i64, flags: i64, value: i64, limit: i64, code: i64) -> None:
+        self.orders_denied += 1
+        self.recorder.put7(DENY, reason, now, order.order_id, order.price, order.size, flags, value, limit, code)
+        self.machine.move(order, DENY_TRIGGER)
+        self.machine.move(order, ATTRIBUTE)
+        self.machine.free_order(order)
+
+    def _cancel(self, order: Order, now: i64, reason: i64) -> None:
+        """Send a cancel for a working order; one that is already being cancelled or unknown is left alone."""
+        if not self.machine.move(order, REQUEST_CANCEL):
+            return
+        order.cancel_reason = reason
+        order.cancels_sent += 1
+        self.requests += 1
+        self.cancels_sent += 1
+        self.recorder.put1(CANCEL, reason, now, order.order_id)
+        self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
+        self.gateway.cancel(now, order.order_id, order.instrument)
+

@@ -1,0 +1,142 @@
+"""The engine's view of one market: the book as the receiver knows it, and what happened since a strategy last looked."""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.book import Book
+from hatmanifesto.model.market_row import BUY_BIT, DEPTH, FUNDING, KIND_MASK, MARK, MORE, ORACLE, SELL_BIT, TRADE
+
+BEST_CHANGED: Final = 1
+TRADED_THROUGH: Final = 2
+OWN_EVENT: Final = 4
+TIMER: Final = 8
+OPERATOR: Final = 16
+TRIGGER_NAMES: Final = {1: "best_changed", 2: "traded_through", 4: "own_event", 8: "timer", 16: "operator"}
+
+FAR_ABOVE: Final = (1 << 62) - 1
+
+
+@final
+class MarketView:
+    """Merges the rows of a venue's channels for one instrument.
+
+    Volumes are in size units; order-flow imbalance is the sum of Cont, Kukanov and Stoikov's e (2014)
+    in size units, positive when bids grew or asks shrank.
+    """
+
+    def __init__(self) -> None:
+        self.book: Final[Book] = Book()
+        self.book_ts_ns: i64 = 0
+        self.received_ns: i64 = 0
+        self.mark_price: i64 = 0
+        self.oracle_price: i64 = 0
+        self.funding_rate: i64 = 0
+        self.context_changed: bool = False
+        self.last_trade_price: i64 = 0
+        self.buy_volume: i64 = 0
+        self.sell_volume: i64 = 0
+        self.trades: i64 = 0
+        self.order_flow_imbalance: i64 = 0
+        self.own_bid: i64 = 0
+        self.own_ask: i64 = FAR_ABOVE
+        self.wanted: i64 = 0  # bits that some strategy waits for
+        self._pending: i64 = 0
+        self._bid_key: i64 = 0
+        self._bid_size: i64 = 0
+        self._ask_key: i64 = -FAR_ABOVE
+        self._ask_size: i64 = 0
+
+    def apply(self, meta: i64, price: i64, size: i64, exch_ts: i64) -> i64:
+        """Apply a row; return BEST_CHANGED and TRADED_THROUGH bits once a message is complete, else 0."""
+        kind = meta & KIND_MASK
+        bits: i64 = 0
+        if kind == DEPTH:
+            book = self.book
+            self.book_ts_ns = exch_ts
+            if meta & BUY_BIT:
+                book.bids.set(price, size)
+                if price >= self._bid_key:
+                    bits = self._top_changed()
+            else:
+                book.asks.set(price, size)
+                if -price >= self._ask_key:
+                    bits = self._top_changed()
+        elif kind == TRADE:
+            self.trades += 1
+            self.last_trade_price = price
+            if meta & BUY_BIT:
+                self.buy_volume += size
+            elif meta & SELL_BIT:
+                self.sell_volume += size
+            if price > self.own_ask or price < self.own_bid:
+                bits = TRADED_THROUGH
+        elif kind == MARK:
+            self.mark_price = price
+            self.context_changed = True
+        elif kind == ORACLE:
+            self.oracle_price = price
+            self.context_changed = True
+        elif kind == FUNDING:
+            self.funding_rate = price
+            self.context_changed = True
+        else:
+            self.book_ts_ns = exch_ts
+            self.book.apply(meta, price, size, exch_ts)
+            if meta & MORE == 0:
+                bits = self._top_changed()
+        if meta & MORE:
+            self._pending |= bits
+            return 0
+        if self._pending != 0:
+            bits |= self._pending
+            self._pending = 0
+        return bits
+
+    def _top_changed(self) -> i64:
+        """Compare the tops with the last ones, add to the order-flow imbalance, say whether anything changed."""
+        changed: i64 = 0
+        bids = self.book.bids
+        key: i64 = 0
+        size: i64 = 0
+        if bids.count > 0:
+            key = bids.best + bids.origin
+            size = bids.levels[bids.best]
+        old = self._bid_key
+        if key != old or size != self._bid_size:
+            if key >= old:
+                self.order_flow_imbalance += size
+            if key <= old:
+                self.order_flow_imbalance -= self._bid_size
+            self._bid_key = key
+            self._bid_size = size
+            changed = BEST_CHANGED
+        asks = self.book.asks
+        key = -FAR_ABOVE
+        size = 0
+        if asks.count > 0:
+            key = asks.best + asks.origin
+            size = asks.levels[asks.best]
+        old = self._ask_key
+        if key != old or size != self._ask_size:
+            if key >= old:
+                self.order_flow_imbalance -= size
+            if key <= old:
+                self.order_flow_imbalance += self._ask_size
+            self._ask_key = key
+            self._ask_size = size
+            changed = BEST_CHANGED
+        return changed
+
+    def value_price(self) -> i64:
+        """Return the price that positions are valued at: the venue's mark, else the mid; 0 when unknown."""
+        if self.mark_price > 0:
+            return self.mark_price
+        return self.book.mid()
+
+    def since_decision_read(self) -> None:
+        """Start the accumulators anew."""
+        self.buy_volume = 0
+        self.sell_volume = 0
+        self.trades = 0
+        self.order_flow_imbalance = 0

@@ -1,0 +1,187 @@
+"""What the account holds and has working: positions, open sizes, equity, drawdown, worst-case exposure."""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.order import Order
+from hatmanifesto.model.position import Position
+
+
+def worst_size(position: i64, open_buy: i64, open_sell: i64) -> i64:
+    """Return the largest |position| if every open order of either side were filled."""
+    long = position + open_buy
+    short = open_sell - position
+    return long if long > short else short
+
+
+@final
+class Holding:
+    """One instrument's share of the account, all strategies together."""
+
+    def __init__(self, instrument: Instrument, leverage: i64) -> None:
+        self.instrument: Final[Instrument] = instrument
+        self.factor: Final[i64] = instrument.notional_factor
+        self.leverage: i64 = leverage
+        self.position: Final[Position] = Position(instrument.notional_factor)
+        self.open_buy: i64 = 0
+        self.open_sell: i64 = 0
+        self.unknown_orders: i64 = 0
+        self.mark_price: i64 = 0
+        self.bid_price: i64 = 0
+        self.ask_price: i64 = 0
+        self.book_ts_ns: i64 = 0
+        self.desks: Final[list[Desk]] = []
+
+    def worst_notional(self) -> i64:
+        """Return the worst-case notional in money units at the last mark."""
+        return worst_size(self.position.size, self.open_buy, self.open_sell) * self.mark_price * self.factor
+
+    def worst_notional_with(self, side: i64, size: i64) -> i64:
+        """Return the worst-case notional with one more order of that side and size."""
+        if side > 0:
+            worst = worst_size(self.position.size, self.open_buy + size, self.open_sell)
+        else:
+            worst = worst_size(self.position.size, self.open_buy, self.open_sell + size)
+        return worst * self.mark_price * self.factor
+
+
+@final
+class Desk:
+    """One strategy on one instrument: its own position, orders and decision clock."""
+
+    def __init__(self, index: i64, strategy: i64, holding: Holding) -> None:
+        self.index: Final[i64] = index
+        self.strategy: Final[i64] = strategy
+        self.holding: Final[Holding] = holding
+        self.position: Final[Position] = Position(holding.factor)
+        self.orders: Final[list[Order]] = []
+        self.open_buy: i64 = 0
+        self.open_sell: i64 = 0
+        self.override: i64 = 0
+        self.scale_percent: i64 = 100
+
+    def worst_notional(self) -> i64:
+        """Return this desk's worst-case notional in money units at the last mark."""
+        holding = self.holding
+        return worst_size(self.position.size, self.open_buy, self.open_sell) * holding.mark_price * holding.factor
+
+    def worst_notional_with(self, side: i64, size: i64) -> i64:
+        """Return the same with one more order of that side and size."""
+        if side > 0:
+            worst = worst_size(self.position.size, self.open_buy + size, self.open_sell)
+        else:
+            worst = worst_size(self.position.size, self.open_buy, self.open_sell + size)
+        return worst * self.holding.mark_price * self.holding.factor
+
+
+@final
+class Portfolio:
+    """The account, in money units: `deposit` plus what trading changed."""
+
+    def __init__(self, deposit: i64, holdings: list[Holding], desks: list[Desk]) -> None:
+        self.deposit: Final[i64] = deposit
+        self.holdings: Final[list[Holding]] = holdings
+        self.desks: Final[list[Desk]] = desks
+        self.equity: i64 = deposit
+        self.peak_equity: i64 = deposit
+        self.max_drawdown: i64 = 0
+
+    def add_order(self, order: Order, desk: Desk) -> None:
+        """Count an order that is about to be sent."""
+        desk.orders.append(order)
+        holding = desk.holding
+        if order.side > 0:
+            desk.open_buy += order.size
+            holding.open_buy += order.size
+        else:
+            desk.open_sell += order.size
+            holding.open_sell += order.size
+
+    def remove_order(self, order: Order, desk: Desk) -> None:
+        """Stop counting an order that has ended, with whatever of it is unfilled."""
+        orders = desk.orders
+        last = len(orders) - 1
+        for at in range(last + 1):
+            if orders[at] is order:
+                # the rest keeps its order: oldest first
+                for later in range(at, last):
+                    orders[later] = orders[later + 1]
+                orders.pop()
+                break
+        self.release(order, desk, order.size - order.filled)
+
+    def release(self, order: Order, desk: Desk, size: i64) -> None:
+        """Take a size out of the open total: it was filled or is no longer working."""
+        if size <= 0:
+            return
+        holding = desk.holding
+        if order.side > 0:
+            desk.open_buy -= size
+            holding.open_buy -= size
+        else:
+            desk.open_sell -= size
+            holding.open_sell -= size
+
+    def value(self) -> i64:
+        """Return equity at the last marks: deposit + realized - fees + funding + unrealized, money units."""
+        total = self.deposit
+        for holding in self.holdings:
+            position = holding.position
+            total += position.realized - position.fees + position.rebates + position.funding
+            if position.size != 0:
+                total += position.size * holding.mark_price * holding.factor - position.cost
+        return total
+
+    def mark(self) -> None:
+        """Value the account and move the peak; drawdown is measured from the peak of marked equity."""
+        equity = self.value()
+        self.equity = equity
+        if equity > self.peak_equity:
+            self.peak_equity = equity
+        fall = self.peak_equity - equity
+        if fall > self.max_drawdown:
+            self.max_drawdown = fall
+
+    def cash(self) -> i64:
+        """Return deposit + realized - fees + rebates + funding, money units."""
+        total = self.deposit
+        for holding in self.holdings:
+            position = holding.position
+            total += position.realized - position.fees + position.rebates + position.funding
+        return total
+
+    def gross_notional(self) -> i64:
+        """Return the sum of |position| x mark over instruments, money units."""
+        total: i64 = 0
+        for holding in self.holdings:
+            total += holding.position.notional(holding.mark_price)
+        return total
+
+    def worst_notional_beside(self, holding: Holding) -> i64:
+        """Return the worst-case notional of every other instrument, money units."""
+        total: i64 = 0
+        if len(self.holdings) > 1:
+            for other in self.holdings:
+                if other is not holding:
+                    total += other.worst_notional()
+        return total
+
+    def margin_beside(self, holding: Holding) -> i64:
+        """Return the initial margin that every other instrument's worst case needs, money units."""
+        total: i64 = 0
+        if len(self.holdings) > 1:
+            for other in self.holdings:
+                if other is not holding:
+                    total += other.worst_notional() // other.leverage
+        return total
+
+    def strategy_notional_beside(self, desk: Desk) -> i64:
+        """Return the worst-case notional of the same strategy's other desks, money units."""
+        total: i64 = 0
+        if len(self.desks) > 1:
+            for other in self.desks:
+                if other.strategy == desk.strategy and other is not desk:
+                    total += other.worst_notional()
+        return total

@@ -1,0 +1,198 @@
+"""What a strategy sees (View), what it says (Quotes), and the class that a user's own strategy derives from."""
+
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64, mypyc_attr
+
+from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE
+
+MAX_QUOTES: Final = 64
+"""Quotes a strategy may ask for in one decision."""
+MAX_DEPTH: Final = 20
+
+_INTERPRETED: Final[bool] = __file__.endswith(".py")
+
+
+class QuoteError(ValueError):
+    """A strategy asked for something that is no quote; the message says what to do."""
+
+
+@final
+class View:
+    """All that a strategy knows when it decides, in the instrument's integer units.
+
+    Prices are 0 where that side of the book is empty. Volumes, trades and order-flow imbalance count since this
+    strategy's last decision on this instrument. Sizes of own orders include those whose answer is awaited.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument: Final[Instrument] = instrument
+        self.now_ns: i64 = 0
+        self.trigger: i64 = 0
+        self.bid_price: i64 = 0
+        self.bid_size: i64 = 0
+        self.ask_price: i64 = 0
+        self.ask_size: i64 = 0
+        self.book_ts_ns: i64 = 0
+        self.mark_price: i64 = 0
+        self.buy_volume: i64 = 0
+        self.sell_volume: i64 = 0
+        self.trades: i64 = 0
+        self.order_flow_imbalance: i64 = 0
+        self.position: i64 = 0
+        self.average_price: i64 = 0
+        self.open_buy_size: i64 = 0
+        self.open_sell_size: i64 = 0
+        self.max_position: i64 = 0
+        self.levels: i64 = 1
+        # levels beyond the first: bid price, bid size, ask price, ask size each
+        self._deeper: vec[i64] = vec[i64]()
+
+    def deepen(self, levels: i64) -> None:
+        """Make room for that many levels a side (1 to 20)."""
+        self.levels = levels
+        deeper = vec[i64]()
+        for _ in range(4 * (levels - 1)):
+            deeper = append(deeper, i64(0))
+        self._deeper = deeper
+
+    def set_deeper(self, word: i64, value: i64) -> None:
+        """Set one word of the levels beyond the first."""
+        self._deeper[word] = value
+
+    def deeper(self, word: i64) -> i64:
+        """Return one word of the levels beyond the first."""
+        return self._deeper[word]
+
+    def bid_price_at(self, level: i64) -> i64:
+        """Return the bid price of a level, 0 = best; 0 where there is none. Raises IndexError beyond `levels`."""
+        return self.bid_price if level == 0 else self._word(level, 0)
+
+    def bid_size_at(self, level: i64) -> i64:
+        """Return the bid size of a level, 0 = best. Raises IndexError beyond `levels`."""
+        return self.bid_size if level == 0 else self._word(level, 1)
+
+    def ask_price_at(self, level: i64) -> i64:
+        """Return the ask price of a level, 0 = best; 0 where there is none. Raises IndexError beyond `levels`."""
+        return self.ask_price if level == 0 else self._word(level, 2)
+
+    def ask_size_at(self, level: i64) -> i64:
+        """Return the ask size of a level, 0 = best. Raises IndexError beyond `levels`."""
+        return self.ask_size if level == 0 else self._word(level, 3)
+
+    def _word(self, level: i64, field: i64) -> i64:
+        if level < 1 or level >= self.levels:
+            raise IndexError(f"level {level} is not in this view; set the strategy's `depth` (now {self.levels})")
+        return self._deeper[4 * (level - 1) + field]
+
+    def mid_price(self) -> i64:
+        """Return the mid price rounded down to a price unit, 0 while a side is empty."""
+        if self.bid_price == 0 or self.ask_price == 0:
+            return 0
+        return (self.bid_price + self.ask_price) // 2
+
+
+@final
+class Quote:
+    """One wanted order."""
+
+    def __init__(self) -> None:
+        self.side: i64 = 1
+        self.price: i64 = 0
+        self.size: i64 = 0
+        self.time_in_force: i64 = POST_ONLY
+        self.reduce_only: bool = False
+        self.purpose: i64 = QUOTE
+        self.matched: i64 = 0
+
+
+def _require_integers(price: object, size: object) -> None:
+    if type(price) is not int or type(size) is not int:
+        raise TypeError(f"price and size must be integers, got {price!r} and {size!r}")
+
+
+@final
+class Quotes:
+    """The orders a strategy wants to have working after this decision; what it leaves out is withdrawn.
+
+    Prices and sizes are integers in the instrument's units. A price off the venue's grid is moved away from the
+    market to the next valid one and journaled as adjusted. Raises QuoteError for a price or size that is not
+    positive and for more than MAX_QUOTES quotes; TypeError for anything but integers.
+    """
+
+    def __init__(self) -> None:
+        self.items: Final[list[Quote]] = [Quote() for _ in range(MAX_QUOTES)]
+        self.count: i64 = 0
+
+    def bid(self, price: i64, size: i64) -> None:
+        """Want a post-only buy."""
+        self._add(1, price, size, POST_ONLY, False, QUOTE)
+
+    def ask(self, price: i64, size: i64) -> None:
+        """Want a post-only sell."""
+        self._add(-1, price, size, POST_ONLY, False, QUOTE)
+
+    def take(self, side: i64, price: i64, size: i64) -> None:
+        """Want an immediate-or-cancel order up to a limit price; side +1 buys, -1 sells."""
+        self._add(side, price, size, IMMEDIATE_OR_CANCEL, False, QUOTE)
+
+    def exit(self, side: i64, price: i64, size: i64, post_only: bool = True) -> None:
+        """Want a reduce-only order: post-only, or immediate-or-cancel up to the limit price."""
+        self._add(side, price, size, POST_ONLY if post_only else IMMEDIATE_OR_CANCEL, True, EXIT)
+
+    def _add(
+        self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64
+    ) -> None:
+        if _INTERPRETED:
+            _require_integers(price, size)
+        if price <= 0 or size <= 0:
+            raise QuoteError(f"price and size must be positive, got price {price} and size {size}")
+        if side != 1 and side != -1:
+            raise QuoteError(f"side must be +1 (buy) or -1 (sell), got {side}")
+        if self.count >= MAX_QUOTES:
+            raise QuoteError(f"a decision may ask for at most {MAX_QUOTES} quotes; ask for fewer, larger ones")
+        item = self.items[self.count]
+        item.side = side
+        item.price = price
+        item.size = size
+        item.time_in_force = time_in_force
+        item.reduce_only = reduce_only
+        item.purpose = purpose
+        item.matched = 0
+        self.count += 1
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Strategy:
+    """Derive from this class, override `quote`, and set what should call it.
+
+    `triggers` is a sum of BEST_CHANGED, TRADED_THROUGH, OWN_EVENT and TIMER. A decision comes at most every
+    `min_decision_interval_ns` of event time; with TIMER also every `interval_ns`. `depth` levels of the book
+    are in the View (1 to 20).
+    """
+
+    triggers: i64 = BEST_CHANGED | TRADED_THROUGH | OWN_EVENT
+    interval_ns: i64 = 1_000_000_000
+    min_decision_interval_ns: i64 = 10_000_000
+    depth: i64 = 1
+
+    def quote(self, view: View, quotes: Quotes) -> None:
+        """Say which orders should be working now: call quotes.bid, quotes.ask, quotes.take or quotes.exit."""
+
+
+__all__ = [
+    "BEST_CHANGED",
+    "MAX_DEPTH",
+    "MAX_QUOTES",
+    "OWN_EVENT",
+    "TIMER",
+    "TRADED_THROUGH",
+    "Quote",
+    "QuoteError",
+    "Quotes",
+    "Strategy",
+    "View",
+]

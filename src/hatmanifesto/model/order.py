@@ -1,0 +1,79 @@
+"""An order as the engine keeps it, and the identifiers it is found by."""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.order_state import IDLE, LIVE_BITS
+
+SLOT_BITS: Final = 14
+SLOT_COUNT: Final = 1 << SLOT_BITS
+SLOT_MASK: Final = SLOT_COUNT - 1
+"""The low bits of an order id are its slot in the order table, so that no dictionary is on the order path."""
+
+POST_ONLY: Final = 0
+GOOD_TILL_CANCEL: Final = 1
+IMMEDIATE_OR_CANCEL: Final = 2
+TIME_IN_FORCE_NAMES: Final = {0: "post_only", 1: "good_till_cancel", 2: "immediate_or_cancel"}
+
+QUOTE: Final = 0
+EXIT: Final = 1
+PURPOSE_NAMES: Final = {0: "quote", 1: "exit"}
+
+SIDE_BIT: Final = 1
+TIF_SHIFT: Final = 1
+REDUCE_ONLY_BIT: Final = 1 << 4
+PURPOSE_SHIFT: Final = 8
+
+
+def pack_side_flags(side: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> i64:
+    """Pack side and flags as the journal keeps them: bit 0 set for a buy, then the fields above."""
+    flags = (time_in_force << TIF_SHIFT) | (purpose << PURPOSE_SHIFT)
+    if side > 0:
+        flags |= SIDE_BIT
+    if reduce_only:
+        flags |= REDUCE_ONLY_BIT
+    return flags
+
+
+def side_of(side_flags: i64) -> i64:
+    """Return +1 for a buy, -1 for a sell."""
+    return 1 if side_flags & SIDE_BIT else -1
+
+
+def time_in_force_of(side_flags: i64) -> i64:
+    """Return the time in force of packed flags."""
+    return (side_flags >> TIF_SHIFT) & 3
+
+
+@final
+class Order:
+    """One own order. Prices, sizes and times in the units of model.instrument; side +1 buys, -1 sells."""
+
+    def __init__(self, slot: i64) -> None:
+        self.slot: Final[i64] = slot
+        self.order_id: i64 = 0
+        self.instrument: i64 = 0
+        self.strategy: i64 = 0
+        self.desk: i64 = 0
+        self.side: i64 = 1
+        self.price: i64 = 0
+        self.size: i64 = 0
+        self.filled: i64 = 0
+        self.state: i64 = IDLE
+        self.time_in_force: i64 = POST_ONLY
+        self.reduce_only: bool = False
+        self.purpose: i64 = QUOTE
+        self.submitted_ns: i64 = 0
+        self.deadline_ns: i64 = 0
+        self.cancel_reason: i64 = 0
+        self.cancels_sent: i64 = 0
+        self.kept: bool = False
+
+    def remaining(self) -> i64:
+        """Return the unfilled size."""
+        return self.size - self.filled
+
+    def live(self) -> bool:
+        """Tell whether the venue has it or may have it."""
+        return (LIVE_BITS >> self.state) & 1 == 1

@@ -1,0 +1,174 @@
+"""What every simulated matching engine shares: own orders by id, priority lists, answers, fees, positions."""
+
+from abc import abstractmethod
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.book import Book
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import rate_of
+from hatmanifesto.model.order import SLOT_MASK
+from hatmanifesto.model.order_state import (
+    ACKNOWLEDGE,
+    CONFIRM_CANCEL,
+    EXPIRE,
+    FIND_ABSENT,
+    FIND_OPEN,
+    REFUSE_CANCEL,
+    REJECT,
+)
+from hatmanifesto.model.reasons import NONE, VENUE_NEVER_PLACED
+from hatmanifesto.simulation.latency import OrderLatency
+from hatmanifesto.simulation.wire import EVENT, FILLED, Line
+
+FAR_ABOVE: Final = (1 << 62) - 1
+TAKER_BIT: Final = 1
+BUY_BIT: Final = 2
+INSTRUMENT_SHIFT: Final = 8
+
+
+@final
+class RestingOrder:
+    """An own order at the venue. `ahead` is the market's size before it in its level's queue."""
+
+    def __init__(self) -> None:
+        self.order_id: i64 = 0
+        self.side: i64 = 1
+        self.price: i64 = 0
+        self.remaining: i64 = 0
+        self.ahead: i64 = 0
+        self.reduce_only: bool = False
+        self.resting: bool = False
+        self.end: i64 = FIND_ABSENT
+
+
+class Matcher:
+    """One instrument's matching engine: derive from it and say how rows and arrivals fill own orders."""
+
+    def __init__(self, instrument: Instrument, responses: Line, latency: OrderLatency) -> None:
+        self.instrument: Final[Instrument] = instrument
+        self.book: Final[Book] = Book()
+        self.responses: Final[Line] = responses
+        self.latency: Final[OrderLatency] = latency
+        self.orders: Final[list[RestingOrder]] = []
+        self.bids: Final[list[RestingOrder]] = []  # best price first, then oldest first
+        self.asks: Final[list[RestingOrder]] = []
+        self.best_own_bid: i64 = 0
+        self.best_own_ask: i64 = FAR_ABOVE
+        self.position: i64 = 0
+        self.trade_id: i64 = 0
+        self.fills: i64 = 0
+
+    @abstractmethod
+    def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
+        """Apply a market row at the venue's time `now`; fills of own orders go onto the response line."""
+
+    @abstractmethod
+    def arrive(
+        self, now: i64, order_id: i64, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool
+    ) -> None:
+        """Handle an own order that arrives at the venue."""
+
+    def cancel(self, now: i64, order_id: i64) -> None:
+        """Handle a cancel that arrives at the venue."""
+        order = self.find(order_id)
+        if order is None or not order.resting:
+            self.answer(now, order_id, REFUSE_CANCEL, VENUE_NEVER_PLACED)
+            return
+        self.remove(order, CONFIRM_CANCEL)
+        self.answer(now, order_id, CONFIRM_CANCEL, NONE)
+
+    def query(self, now: i64, order_id: i64) -> None:
+        """Answer what became of an order: open, how it ended, or never seen."""
+        order = self.find(order_id)
+        if order is None:
+            self.answer(now, order_id, FIND_ABSENT, VENUE_NEVER_PLACED)
+        elif order.resting:
+            self.answer(now, order_id, FIND_OPEN, NONE)
+        else:
+            self.answer(now, order_id, order.end, NONE)
+
+    def find(self, order_id: i64) -> RestingOrder | None:
+        """Return the order with this id, if the venue has seen it and its slot was not used again."""
+        slot = order_id & SLOT_MASK
+        if slot >= len(self.orders):
+            return None
+        order = self.orders[slot]
+        return order if order.order_id == order_id else None
+
+    def admit(self, order_id: i64, side: i64, price: i64, size: i64, reduce_only: bool) -> RestingOrder:
+        """Return the order object of an arriving order; it does not rest yet."""
+        slot = order_id & SLOT_MASK
+        while slot >= len(self.orders):
+            self.orders.append(RestingOrder())
+        order = self.orders[slot]
+        order.order_id = order_id
+        order.side = side
+        order.price = price
+        order.remaining = size
+        order.reduce_only = reduce_only
+        order.resting = False
+        order.ahead = 0
+        order.end = FIND_ABSENT
+        return order
+
+    def rest(self, order: RestingOrder, now: i64) -> None:
+        """Put an order into its priority list, behind own orders of the same price, and acknowledge it."""
+        own = self.bids if order.side > 0 else self.asks
+        at = len(own)
+        while at > 0 and (order.price - own[at - 1].price) * order.side > 0:
+            at -= 1
+        own.insert(at, order)
+        order.resting = True
+        self._own_best(order.side)
+        self.answer(now, order.order_id, ACKNOWLEDGE, NONE)
+
+    def remove(self, order: RestingOrder, end: i64) -> None:
+        """Take an order out of its priority list; `end` is what a query will be answered."""
+        own = self.bids if order.side > 0 else self.asks
+        for at in range(len(own)):
+            if own[at] is order:
+                del own[at]
+                break
+        order.resting = False
+        order.end = end
+        self._own_best(order.side)
+
+    def _own_best(self, side: i64) -> None:
+        if side > 0:
+            self.best_own_bid = self.bids[0].price if self.bids else 0
+        else:
+            self.best_own_ask = self.asks[0].price if self.asks else FAR_ABOVE
+
+    def answer(self, now: i64, order_id: i64, trigger: i64, reason: i64) -> None:
+        """Send an order event back."""
+        self.responses.send(now + self.latency.response_ns(now), EVENT, order_id, trigger, reason, now, 0, 0)
+
+    def reject(self, now: i64, order: RestingOrder, reason: i64) -> None:
+        """Refuse an arriving order."""
+        order.end = REJECT
+        self.answer(now, order.order_id, REJECT, reason)
+
+    def expire(self, now: i64, order: RestingOrder, reason: i64) -> None:
+        """End an order by its own terms."""
+        order.end = EXPIRE
+        self.answer(now, order.order_id, EXPIRE, reason)
+
+    def fill(self, now: i64, order: RestingOrder, price: i64, size: i64, taker: bool) -> None:
+        """Fill part of an order: position, fee (truncated toward zero) and the message back."""
+        instrument = self.instrument
+        order.remaining -= size
+        self.position += order.side * size
+        self.trade_id += 1
+        self.fills += 1
+        rate = instrument.taker_fee if taker else instrument.maker_fee
+        fee = rate_of(price * size * instrument.notional_factor, rate)
+        flags = instrument.index << INSTRUMENT_SHIFT
+        if taker:
+            flags |= TAKER_BIT
+        if order.side > 0:
+            flags |= BUY_BIT
+        self.responses.send(
+            now + self.latency.response_ns(now), FILLED | flags << 8, order.order_id, price, size, fee, now, self.trade_id
+        )

@@ -1,0 +1,288 @@
+"""The exchange models `queue` and `cross`: own orders against a recorded market, liquidity never filled twice.
+
+The tape is history: it does not react. An own maker order waits behind the size that stood at its price when it arrived
+(risk-averse queue: cancels are assumed to come from behind it, so only prints and a shrinking level move it up) and
+shares each print with the other own orders in price-time priority. An own taker order takes the sizes shown, level
+by level, and what it took stays taken until the level shrinks below it. `cross` ignores prints: for
+tapes without trades, an order fills only from sizes shown at or through its price.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.book import BookSide
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.market_row import BBO, BUY_BIT, DEPTH, KIND_MASK, MORE, SELL_BIT, SNAPSHOT, TRADE
+from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
+from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE
+from hatmanifesto.model.reasons import (
+    VENUE_MIN_NOTIONAL,
+    VENUE_NO_MATCH,
+    VENUE_OTHER,
+    VENUE_POST_ONLY,
+    VENUE_REDUCE_ONLY,
+    VENUE_TICK,
+)
+from hatmanifesto.simulation.latency import OrderLatency
+from hatmanifesto.simulation.matcher import Matcher, RestingOrder
+from hatmanifesto.simulation.wire import Line
+
+UNSEEN: Final = (1 << 61) - 1
+"""Size ahead at a price beyond the visible book: unknown, so no print fills the order until the level is seen."""
+
+
+@final
+class TakenLiquidity:
+    """What own orders have used of one side's shown sizes, by price."""
+
+    def __init__(self, side: BookSide) -> None:
+        self.side: Final[BookSide] = side
+        self.taken: dict[int, int] = {}
+
+    def available(self, price: i64) -> i64:
+        """Return the shown size that own orders have not used."""
+        shown = self.side.size_at(price)
+        if not self.taken:
+            return shown
+        return shown - i64(self.taken.get(int(price), 0))
+
+    def take(self, price: i64, size: i64) -> None:
+        """Use some of a level."""
+        self.taken[int(price)] = self.taken.get(int(price), 0) + int(size)
+
+    def level_now(self, price: i64, size: i64) -> None:
+        """A level's size was reported: no more can have been taken of it than is there."""
+        before = self.taken.get(int(price), 0)
+        if before > int(size):
+            if size > 0:
+                self.taken[int(price)] = int(size)
+            else:
+                del self.taken[int(price)]
+
+    def book_now(self) -> None:
+        """The whole book was reported."""
+        for price in list(self.taken):
+            self.level_now(i64(price), self.side.size_at(i64(price)))
+
+
+@final
+class QueueMatcher(Matcher):
+    """See the module's text. `use_trades` False is the model `cross`."""
+
+    def __init__(self, instrument: Instrument, responses: Line, latency: OrderLatency, use_trades: bool) -> None:
+        super().__init__(instrument, responses, latency)
+        self.use_trades: Final[bool] = use_trades
+        self.taken_bids: Final[TakenLiquidity] = TakenLiquidity(self.book.bids)
+        self.taken_asks: Final[TakenLiquidity] = TakenLiquidity(self.book.asks)
+
+    # -- the market moves -------------------------------------------------------------------------
+
+    def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
+        kind = meta & KIND_MASK
+        if kind == DEPTH:
+            if meta & BUY_BIT:
+                self.book.bids.set(price, size)
+                if self.taken_bids.taken:
+                    self.taken_bids.level_now(price, size)
+                if price <= self.best_own_bid:
+                    self._cap(self.bids, price, size)
+                if size > 0 and price >= self.best_own_ask and meta & MORE == 0:
+                    self._meet(self.asks, self.taken_bids, now)
+            else:
+                self.book.asks.set(price, size)
+                if self.taken_asks.taken:
+                    self.taken_asks.level_now(price, size)
+                if price >= self.best_own_ask:
+                    self._cap(self.asks, price, size)
+                if size > 0 and price <= self.best_own_bid and meta & MORE == 0:
+                    self._meet(self.bids, self.taken_asks, now)
+        elif kind == TRADE:
+            if self.use_trades:
+                self._print(meta, price, size, now)
+        elif kind == BBO or kind == SNAPSHOT:
+            self.book.apply(meta, price, size, now)
+            if meta & MORE == 0:
+                self._book_reported(now)
+
+    def _book_reported(self, now: i64) -> None:
+        """A best price or a snapshot changed many levels at once."""
+        if self.taken_bids.taken:
+            self.taken_bids.book_now()
+        if self.taken_asks.taken:
+            self.taken_asks.book_now()
+        if self.bids:
+            self._cap_all(self.bids, self.book.bids)
+            if self.book.asks.count > 0 and self.book.asks.best_price() <= self.best_own_bid:
+                self._meet(self.bids, self.taken_asks, now)
+        if self.asks:
+            self._cap_all(self.asks, self.book.asks)
+            if self.book.bids.count > 0 and self.book.bids.best_price() >= self.best_own_ask:
+                self._meet(self.asks, self.taken_bids, now)
+
+    def _cap(self, own: list[RestingOrder], price: i64, size: i64) -> None:
+        for order in own:
+            if order.price == price and order.ahead > size:
+                order.ahead = size
+
+    def _cap_all(self, own: list[RestingOrder], side: BookSide) -> None:
+        worst = side.worst_price()
+        for order in own:
+            if side.count > 0 and (order.price - worst) * order.side >= 0:
+                shown = side.size_at(order.price)
+                if order.ahead > shown:
+                    order.ahead = shown
+
+    def _print(self, meta: i64, price: i64, size: i64, now: i64) -> None:
+        """Share a print among own orders that stand at its price or better, best and oldest first."""
+        if meta & BUY_BIT:
+            own = self.asks
+        elif meta & SELL_BIT:
+            own = self.bids
+        elif 0 < self.book.best_ask() <= price:
+            own = self.asks
+        elif price <= self.book.best_bid():
+            own = self.bids
+        else:
+            return
+        if not own:
+            return
+        left = size
+        passed: i64 = 0  # of the market's queue at this price
+        at: i64 = 0
+        while at < len(own):
+            order = own[at]
+            distance = (order.price - price) * order.side
+            if distance < 0:
+                return
+            if distance > 0:
+                order.ahead = 0  # the print went through: nothing was left before this order
+            else:
+                step = order.ahead - passed
+                if step > 0:
+                    if step > left:
+                        step = left
+                    passed += step
+                    left -= step
+                order.ahead -= passed if passed < order.ahead else order.ahead
+            if left > 0 and order.ahead == 0:
+                done = self._fill_resting(order, left, now)
+                left -= done
+                if order.resting:
+                    at += 1
+            else:
+                at += 1
+
+    def _meet(self, own: list[RestingOrder], shown: TakenLiquidity, now: i64) -> None:
+        """The opposite book shows sizes at or through own prices: those orders would have met ours first."""
+        price = shown.side.best_price()
+        while own and price > 0 and (own[0].price - price) * own[0].side >= 0:
+            available = shown.available(price)
+            if available > 0:
+                done = self._fill_resting(own[0], available, now)
+                if done == 0:
+                    return
+                shown.take(price, done)
+            else:
+                price = shown.side.next_price(price)
+
+    def _fill_resting(self, order: RestingOrder, available: i64, now: i64) -> i64:
+        """Fill a resting order at its price, as far as reduce-only allows; return the size filled."""
+        size = order.remaining if order.remaining < available else available
+        if order.reduce_only:
+            reducible = -self.position * order.side
+            if size > reducible:
+                size = reducible
+        if size > 0:
+            if size == order.remaining:
+                self.remove(order, FILL_WHOLE)
+            self.fill(now, order, order.price, size, False)
+        self._drop_reduce_only(now)
+        return size if size > 0 else 0
+
+    def _drop_reduce_only(self, now: i64) -> None:
+        """The venue cancels reduce-only orders that no longer reduce anything."""
+        own = self.bids if self.position >= 0 else self.asks
+        self._drop_from(own, now)
+        if self.position == 0:
+            self._drop_from(self.asks, now)
+
+    def _drop_from(self, own: list[RestingOrder], now: i64) -> None:
+        at: i64 = 0
+        while at < len(own):
+            order = own[at]
+            if order.reduce_only:
+                self.remove(order, CONFIRM_CANCEL)
+                self.answer(now, order.order_id, CONFIRM_CANCEL, VENUE_REDUCE_ONLY)
+            else:
+                at += 1
+
+    # -- own orders arrive ------------------------------------------------------------------------
+
+    def arrive(
+        self, now: i64, order_id: i64, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool
+    ) -> None:
+        order = self.admit(order_id, side, price, size, reduce_only)
+        instrument = self.instrument
+        if not instrument.on_grid(price) or size % instrument.lot_size != 0:
+            self.reject(now, order, VENUE_TICK)
+            return
+        reducible = -self.position * side
+        if reduce_only:
+            if reducible <= 0:
+                self.reject(now, order, VENUE_REDUCE_ONLY)
+                return
+        elif instrument.notional(price, size) < instrument.min_notional:
+            self.reject(now, order, VENUE_MIN_NOTIONAL)
+            return
+        opposite = self.taken_asks if side > 0 else self.taken_bids
+        crosses = opposite.side.count > 0 and (price - opposite.side.best_price()) * side >= 0
+        own_opposite = self.best_own_ask if side > 0 else self.best_own_bid
+        if time_in_force == POST_ONLY:
+            if crosses or (own_opposite > 0 and (price - own_opposite) * side >= 0):
+                self.reject(now, order, VENUE_POST_ONLY)
+                return
+        elif crosses:
+            self._take(order, opposite, now)
+            if order.remaining == 0:
+                order.end = FILL_WHOLE
+                return
+        if time_in_force == IMMEDIATE_OR_CANCEL:
+            if order.remaining == size:
+                self.reject(now, order, VENUE_NO_MATCH)
+            else:
+                self.expire(now, order, VENUE_NO_MATCH)
+            return
+        own_side = self.book.bids if side > 0 else self.book.asks
+        if self.book.depth_limited() and own_side.count > 0 and (price - own_side.worst_price()) * side < 0:
+            order.ahead = UNSEEN
+        else:
+            order.ahead = own_side.size_at(price)
+        self.rest(order, now)
+
+    def _take(self, order: RestingOrder, opposite: TakenLiquidity, now: i64) -> None:
+        """Take shown sizes level by level up to the limit price; own orders in the way are cancelled first."""
+        self._expire_own(order, now)
+        price = opposite.side.best_price()
+        while order.remaining > 0 and price > 0 and (order.price - price) * order.side >= 0:
+            available = opposite.available(price)
+            size = order.remaining if order.remaining < available else available
+            if order.reduce_only:
+                reducible = -self.position * order.side
+                if size > reducible:
+                    size = reducible
+                if reducible <= 0:
+                    break
+            if size > 0:
+                opposite.take(price, size)
+                self.fill(now, order, price, size, True)
+            price = opposite.side.next_price(price)
+        self._drop_reduce_only(now)
+
+    def _expire_own(self, taker: RestingOrder, now: i64) -> None:
+        """Self-trade prevention, expire maker: own orders that this one would hit are cancelled."""
+        own = self.asks if taker.side > 0 else self.bids
+        while own and (taker.price - own[0].price) * taker.side >= 0:
+            order = own[0]
+            self.remove(order, CONFIRM_CANCEL)
+            self.answer(now, order.order_id, CONFIRM_CANCEL, VENUE_OTHER)

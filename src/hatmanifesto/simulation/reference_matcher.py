@@ -1,0 +1,102 @@
+"""The exchange model `reference`: the public one-level maker contract, to the letter.
+
+No partial fills: an order fills whole at its own price when the size ahead of it is used up, when a print goes
+through its price, or when the opposite best reaches it. It counts liquidity as often as the contract does and is
+for exact comparison with other engines, not for believing a result.
+"""
+
+from typing import final
+
+from mypy_extensions import i64
+
+from hatmanifesto.model.market_row import BUY_BIT, DEPTH, KIND_MASK, MORE, TRADE
+from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
+from hatmanifesto.model.order_state import FILL_WHOLE
+from hatmanifesto.model.reasons import VENUE_NO_MATCH, VENUE_POST_ONLY
+from hatmanifesto.simulation.matcher import Matcher, RestingOrder
+
+
+@final
+class ReferenceMatcher(Matcher):
+    """See the module's text; constant latencies and fees come from the outside as for every matcher."""
+
+    def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
+        kind = meta & KIND_MASK
+        if kind == DEPTH:
+            book = self.book
+            if meta & BUY_BIT:
+                book.bids.set(price, size)
+                if self.bids and price <= self.best_own_bid:
+                    self._cap(self.bids, price, size)
+                if size > 0 and price >= self.best_own_ask:
+                    self._fill_reached(self.asks, price, now)
+            else:
+                book.asks.set(price, size)
+                if self.asks and price >= self.best_own_ask:
+                    self._cap(self.asks, price, size)
+                if size > 0 and price <= self.best_own_bid:
+                    self._fill_reached(self.bids, price, now)
+        elif kind == TRADE:
+            if meta & BUY_BIT:
+                if price >= self.best_own_ask:
+                    self._print(self.asks, price, size, now)
+            elif price <= self.best_own_bid:
+                self._print(self.bids, price, size, now)
+        else:
+            self.book.apply(meta, price, size, now)
+            if meta & MORE == 0:
+                if self.asks and self.book.best_bid() >= self.best_own_ask:
+                    self._fill_reached(self.asks, self.book.best_bid(), now)
+                if self.bids and 0 < self.book.best_ask() <= self.best_own_bid:
+                    self._fill_reached(self.bids, self.book.best_ask(), now)
+
+    def _cap(self, own: list[RestingOrder], price: i64, size: i64) -> None:
+        for order in own:
+            if order.price == price and order.ahead > size:
+                order.ahead = size
+
+    def _fill_reached(self, own: list[RestingOrder], price: i64, now: i64) -> None:
+        """Fill whole every order that the opposite best has reached or passed."""
+        at: i64 = 0
+        while at < len(own):
+            order = own[at]
+            if (order.price - price) * order.side < 0:
+                return
+            self._fill_whole(order, now)
+
+    def _print(self, own: list[RestingOrder], price: i64, size: i64, now: i64) -> None:
+        at: i64 = 0
+        while at < len(own):
+            order = own[at]
+            distance = (order.price - price) * order.side
+            if distance < 0:
+                return
+            if distance == 0:
+                order.ahead -= size
+                if order.ahead >= 0:
+                    at += 1
+                    continue
+            self._fill_whole(order, now)
+
+    def _fill_whole(self, order: RestingOrder, now: i64) -> None:
+        self.remove(order, FILL_WHOLE)
+        self.fill(now, order, order.price, order.remaining, False)
+
+    def arrive(
+        self, now: i64, order_id: i64, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool
+    ) -> None:
+        order = self.admit(order_id, side, price, size, reduce_only)
+        opposite = self.book.asks if side > 0 else self.book.bids
+        crosses = opposite.count > 0 and (price - opposite.best_price()) * side >= 0
+        if crosses:
+            if time_in_force == POST_ONLY:
+                self.expire(now, order, VENUE_POST_ONLY)
+            else:
+                order.end = FILL_WHOLE
+                self.fill(now, order, opposite.best_price(), size, True)
+            return
+        if time_in_force == IMMEDIATE_OR_CANCEL:
+            self.expire(now, order, VENUE_NO_MATCH)
+            return
+        order.ahead = (self.book.bids if side > 0 else self.book.asks).size_at(price)
+        self.rest(order, now)

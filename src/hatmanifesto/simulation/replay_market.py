@@ -1,0 +1,250 @@
+"""The replay market: steps a recorded tape, own requests and the engine through time, in one deterministic order.
+
+Two clocks: rows reach the venue at their exchange stamp and the engine at their receipt stamp. Same-time
+ties: receiver rows, then answers, then the engine's timers, then exchange rows, then own requests as sent.
+"""
+
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from mypy_extensions import i64
+
+from hatmanifesto.model.market_row import (
+    INSTRUMENT_MASK,
+    INSTRUMENT_SHIFT,
+    OFFSET_EXCH_TS,
+    OFFSET_LOCAL_TS,
+    OFFSET_META,
+    OFFSET_PRICE,
+    OFFSET_SIZE,
+    ROW_BYTES,
+)
+from hatmanifesto.model.ports import NEVER, ChunkSource, EngineInput, OrderGateway
+from hatmanifesto.simulation.latency import OrderLatency
+from hatmanifesto.simulation.matcher import BUY_BIT, INSTRUMENT_SHIFT as FILL_INSTRUMENT_SHIFT, TAKER_BIT, Matcher  # fmt: skip
+from hatmanifesto.simulation.wire import CANCEL, EVENT, PLACE, QUERY, Line
+
+
+@final
+class Cursor:
+    """A position in a stream of rows; `next_ns` is the stamp of the row there, NEVER at the end."""
+
+    def __init__(self, source: ChunkSource, clock_offset: i64, delay_ns: i64) -> None:
+        self.source: Final[ChunkSource] = source
+        self.clock_offset: Final[i64] = clock_offset
+        self.delay_ns: Final[i64] = delay_ns
+        self.index: i64 = 0
+        self.chunk: bytes = source.chunk(0)
+        self.offset: i64 = 0
+        self.end: i64 = len(self.chunk)
+        self.next_ns: i64 = NEVER
+        self.rows: i64 = 0
+        self.look()
+
+    def look(self) -> None:
+        """Note the stamp at the present offset, going on to the next chunk where this one has ended."""
+        while self.offset >= self.end:
+            if self.end == 0:
+                self.next_ns = NEVER
+                return
+            self.rows += self.end // ROW_BYTES
+            self.index += 1
+            self.chunk = self.source.chunk(int(self.index))
+            self.offset = 0
+            self.end = len(self.chunk)
+        self.next_ns = read_i64_le(self.chunk, self.offset + self.clock_offset) + self.delay_ns
+
+
+@final
+class ReplayMarket(OrderGateway):
+    """Drives one engine through a tape. Feed latency: as recorded, or constant after the exchange stamp."""
+
+    def __init__(
+        self,
+        exchange_rows: ChunkSource,
+        receiver_rows: ChunkSource,
+        matchers: list[Matcher],
+        requests: Line,
+        responses: Line,
+        latency: OrderLatency,
+        constant_feed_ns: int = -1,
+    ) -> None:
+        self.matchers: Final[list[Matcher]] = matchers
+        self.requests: Final[Line] = requests
+        self.responses: Final[Line] = responses
+        self.latency: Final[OrderLatency] = latency
+        self.exchange: Final[Cursor] = Cursor(exchange_rows, OFFSET_EXCH_TS, 0)
+        if constant_feed_ns >= 0:
+            self.receiver: Cursor = Cursor(exchange_rows, OFFSET_EXCH_TS, constant_feed_ns)
+        else:
+            self.receiver = Cursor(receiver_rows, OFFSET_LOCAL_TS, 0)
+        self.start_ns: Final[i64] = self.exchange.next_ns
+        self.now: i64 = self.exchange.next_ns
+        self.steps: i64 = 0
+        self.finished: bool = self.exchange.next_ns == NEVER
+
+    # -- requests from the engine -----------------------------------------------------------------
+
+    def place(
+        self,
+        now: i64,
+        order_id: i64,
+        instrument: i64,
+        side: i64,
+        price: i64,
+        size: i64,
+        time_in_force: i64,
+        reduce_only: bool,
+    ) -> None:
+        flags = time_in_force << 2
+        if side > 0:
+            flags |= 1
+        if reduce_only:
+            flags |= 2
+        self.requests.send(
+            now + self.latency.entry_ns(now), PLACE, order_id, instrument, price, size, flags, 0
+        )
+
+    def cancel(self, now: i64, order_id: i64, instrument: i64) -> None:
+        self.requests.send(now + self.latency.entry_ns(now), CANCEL, order_id, instrument, 0, 0, 0, 0)
+
+    def query(self, now: i64, order_id: i64, instrument: i64) -> None:
+        self.requests.send(now + self.latency.entry_ns(now), QUERY, order_id, instrument, 0, 0, 0, 0)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def run(self, engine: EngineInput, turns: int) -> bool:
+        """Go on for at most `turns` engine moments; False once the tape has ended and all answers are in.
+
+        Bounded so that the caller can show progress and react to Ctrl-C: a compiled loop does neither.
+        """
+        left: i64 = turns
+        exchange = self.exchange
+        receiver = self.receiver
+        responses = self.responses
+        requests = self.requests
+        while left > 0:
+            left -= 1
+            timer = engine.next_timer_ns
+            if receiver.next_ns == NEVER and exchange.next_ns == NEVER:
+                # the data has ended: outstanding requests are void, outstanding answers still arrive
+                timer = NEVER
+                if responses.next_ns == NEVER:
+                    self.finished = True
+                    return False
+            local = receiver.next_ns
+            if responses.next_ns < local:
+                local = responses.next_ns
+            if timer < local:
+                local = timer
+            venue = exchange.next_ns
+            if requests.next_ns < venue and exchange.next_ns != NEVER:
+                venue = requests.next_ns
+            if venue < local:
+                self._run_venue(local)
+                continue
+            self.now = local
+            if receiver.next_ns == local:
+                until = venue
+                if responses.next_ns < until:
+                    until = responses.next_ns
+                receiver.offset = engine.on_rows(
+                    receiver.chunk, receiver.offset, receiver.end, until, receiver.clock_offset, receiver.delay_ns
+                )
+                receiver.look()
+            elif responses.next_ns == local:
+                self._deliver(engine)
+            else:
+                self.steps += 1
+                engine.on_timer(local)
+        return True
+
+    def _run_venue(self, until_ns: i64) -> None:
+        """Run the venue's side up to, but not including, a moment; stop early when an answer is due before it."""
+        exchange = self.exchange
+        requests = self.requests
+        responses = self.responses
+        matchers = self.matchers
+        matcher = matchers[0]
+        current: i64 = 0
+        while True:
+            limit = until_ns
+            if responses.next_ns < limit:
+                limit = responses.next_ns
+            if requests.next_ns < limit:
+                limit = requests.next_ns + 1  # rows stamped like a request come before it
+            chunk = exchange.chunk
+            offset = exchange.offset
+            end = exchange.end
+            stamp = exchange.next_ns
+            while stamp < limit:
+                meta = read_i64_le(chunk, offset + OFFSET_META)
+                index = (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
+                if index != current:
+                    current = index
+                    matcher = matchers[index]
+                matcher.apply(
+                    meta, read_i64_le(chunk, offset + OFFSET_PRICE), read_i64_le(chunk, offset + OFFSET_SIZE), stamp
+                )
+                if responses.next_ns < limit:
+                    limit = responses.next_ns
+                offset += ROW_BYTES
+                if offset >= end:
+                    exchange.offset = offset
+                    exchange.look()
+                    chunk = exchange.chunk
+                    offset = exchange.offset
+                    end = exchange.end
+                    stamp = exchange.next_ns
+                else:
+                    stamp = read_i64_le(chunk, offset)
+            exchange.offset = offset
+            exchange.next_ns = stamp
+            due = requests.next_ns
+            if due >= until_ns or due >= responses.next_ns or due >= stamp:
+                return
+            self._take_request(due)
+
+    def _take_request(self, now: i64) -> None:
+        requests = self.requests
+        kind = requests.word(1)
+        order_id = requests.word(2)
+        matcher = self.matchers[requests.word(3)]
+        price = requests.word(4)
+        size = requests.word(5)
+        flags = requests.word(6)
+        requests.drop()
+        if kind == PLACE:
+            matcher.arrive(now, order_id, 1 if flags & 1 else -1, price, size, flags >> 2, flags & 2 != 0)
+        elif kind == CANCEL:
+            matcher.cancel(now, order_id)
+        else:
+            matcher.query(now, order_id)
+
+    def _deliver(self, engine: EngineInput) -> None:
+        responses = self.responses
+        now = responses.next_ns
+        kind = responses.word(1)
+        order_id = responses.word(2)
+        a = responses.word(3)
+        b = responses.word(4)
+        c = responses.word(5)
+        d = responses.word(6)
+        e = responses.word(7)
+        responses.drop()
+        if kind == EVENT:
+            engine.on_order_event(now, order_id, a, b, c, 0)
+            return
+        flags = kind >> 8
+        engine.on_fill(
+            now,
+            order_id,
+            flags >> FILL_INSTRUMENT_SHIFT,
+            1 if flags & BUY_BIT else -1,
+            a,
+            b,
+            c,
+            flags & TAKER_BIT != 0,
+            d,
+            e,
+        )
