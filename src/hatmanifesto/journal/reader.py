@@ -139,13 +139,13 @@ def walk(descriptor: int, offset: int, end: int = 1 << 62) -> Iterator[Group]:
         header = unpack_group_header(data, at)
         if header is None or len(data) - at < GROUP_HEADER_BYTES + header.length:
             offset, at = offset + at, 0
-            data = _read(descriptor, offset, min(_BLOCK_BYTES, end - offset))
+            data = read_at(descriptor, offset, min(_BLOCK_BYTES, end - offset))
             header = unpack_group_header(data)
             if header is None:
                 return
             need = GROUP_HEADER_BYTES + header.length
             if len(data) < need:
-                data = _read(descriptor, offset, min(need, end - offset))
+                data = read_at(descriptor, offset, min(need, end - offset))
             if len(data) < need:
                 return
         begin = at + GROUP_HEADER_BYTES
@@ -154,7 +154,8 @@ def walk(descriptor: int, offset: int, end: int = 1 << 62) -> Iterator[Group]:
         at = begin + header.length
 
 
-def _read(descriptor: int, offset: int, size: int) -> bytes:
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Return `size` bytes from `offset` on, fewer at the end of the file."""
     data = os.pread(descriptor, size, offset)
     while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
         data += more

@@ -70,7 +70,7 @@ class JournalWriter(RecordSink):
             self._write_all([header])
             if mode == "inline":
                 os.fsync(descriptor)
-                _sync_directory(self.path)
+                sync_directory(self.path)
         except JournalWriteError:
             self.abandon()
             raise
@@ -293,7 +293,7 @@ def lock(descriptor: int, path: Path) -> None:
         raise UserError(f"{path} is being written by another process", "stop it first") from error
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
