@@ -188,7 +188,7 @@ class _Converter:
         if unknown.any():
             row = int(np.argmax(unknown))
             raise UserError(
-                f"{self.path.name}, row {first_row + row}: event kind {int(kind[row])} is not level-2 market data",
+                f"{self.path.name}, row {first_row + row}: event kind {int(kind[row])} is not level 2",
                 "export level 2: depth, trades, snapshots, best prices",
             )
         rows[:, META] |= ((ev >> 29) & 1) * BUY_BIT | ((ev >> 28) & 1) * SELL_BIT
@@ -266,7 +266,7 @@ class _Converter:
         if not good.all():
             row = int(np.argmin(good))
             raise UserError(
-                f"{self.path.name}, row {first_row + row}: {what} {float(values[row])!r} is off the {step_name} "
+                f"{self.path.name}, row {first_row + row}: {what} {float(values[row])} is off the {step_name} "
                 f"{Decimal(step).scaleb(-scale)}",
                 f"give the source's true step with --{step_name}",
             )
@@ -348,6 +348,8 @@ def _open_array(path: Path) -> Iterator[tuple[IO[bytes], np.dtype[Any], int]]:
 
 
 def _array_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], int]:
+    if path.suffix == ".npz" and not zipfile.is_zipfile(path):
+        raise damaged(path, "its zip directory is missing")
     try:
         version = np.lib.format.read_magic(file)
         read = (

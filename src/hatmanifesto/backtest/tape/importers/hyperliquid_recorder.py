@@ -138,6 +138,20 @@ def recorder_columns(columns: list[str]) -> str:
     return ""
 
 
+def paired_sides(rows: Rows) -> NDArray[np.bool_]:
+    """Tell which best-price rows are followed by the other side of their message.
+
+    A recorder writes the two sides of one message, in either order, as neighbours with the same stamps.
+    """
+    pair = np.zeros(len(rows), bool)
+    other_side = (rows[1:, META] ^ rows[:-1, META]) == BUY_BIT | SELL_BIT
+    linked = other_side & (rows[1:, LOCAL] == rows[:-1, LOCAL]) & (rows[1:, EXCH] == rows[:-1, EXCH])
+    place = np.arange(len(linked))
+    run_start = np.maximum.accumulate(np.where(linked, 0, place + 1)) if len(linked) else place
+    pair[:-1] = linked & ((place - run_start) % 2 == 0)
+    return pair
+
+
 def read_header(path: Path) -> list[str]:
     """Return a csv file's column names; raises UserError when it cannot be unpacked."""
     with _open(path) as file:
@@ -249,14 +263,10 @@ class _CoinImporter:
             self._counts.bbo_rows += len(block.frame)
             empty = (rows[:, PRICE] == 0) | (rows[:, SIZE] == 0)
             rows[empty, SIZE] = 0
-            pair = (
-                (rows[:-1, META] & BUY_BIT != 0)
-                & (rows[1:, META] & SELL_BIT != 0)
-                & (rows[1:, LOCAL] == rows[:-1, LOCAL])
-                & (rows[1:, EXCH] == rows[:-1, EXCH])
-            )
-            rows[:-1][pair, META] |= MORE
-            cut = len(rows) - 1 if rows[-1, META] & BUY_BIT else len(rows)  # its ask may be in the next block
+            pair = paired_sides(rows)
+            rows[pair, META] |= MORE
+            whole = len(rows) > 1 and bool(pair[-2])
+            cut = len(rows) if whole else len(rows) - 1  # its other side may be in the next block
             held = rows[cut:]
             self._add(rows[:cut], _BBO_NEXT, book=True)
         self._add(held, _BBO_NEXT, book=True)
