@@ -1,0 +1,314 @@
+"""From settings and instruments to a plan: amounts become integers, limits are checked against 64 bits."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from hatmanifesto.config.plan import DeskPlan, ExchangePlan, InstrumentPlan, SessionPlan, StrategyPlan
+from hatmanifesto.config.problems import Problem, refuse, shown, suggestion
+from hatmanifesto.config.quantities import parameter, to_units
+from hatmanifesto.config.settings import DEFAULT, Draft, ExchangeSettings, InstrumentRisk, StrategySettings
+from hatmanifesto.config.strategies import StrategyClass, load_strategy, make_strategy
+from hatmanifesto.core.market_view import TRIGGER_NAMES
+from hatmanifesto.core.strategy import MAX_DEPTH, Strategy
+from hatmanifesto.errors import UserError
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import MAX_AMOUNT, format_decimal
+
+_TRIGGERS: Final = {name: bit for bit, name in TRIGGER_NAMES.items()}
+_AMOUNT_LIMIT: Final = MAX_AMOUNT // 100
+"""Money limits leave room for being multiplied by a percentage."""
+_SAMPLE: Final = "time_ns,entry_ns,response_ns"
+
+
+class Resolved(NamedTuple):
+    """A plan and the strategy objects for its desks."""
+
+    plan: SessionPlan
+    strategies: list[Strategy]
+
+
+def resolve(
+    draft: Draft, instruments: list[Instrument], reference_prices: Mapping[int, int] | None = None
+) -> Resolved:
+    """Turn a draft into a plan for these instruments.
+
+    `reference_prices` (price units by instrument index) turn sizes given in money into coins. Raises one
+    UserError that names every mistake, those of the draft included.
+    """
+    return _Resolver(draft, instruments, reference_prices or {}).run()
+
+
+class _Resolver:
+    def __init__(self, draft: Draft, instruments: list[Instrument], prices: Mapping[int, int]) -> None:
+        self.draft = draft
+        self.settings = draft.settings
+        self.problems = list(draft.problems)
+        self.instruments = instruments
+        self.prices = prices
+        self.money_scale = max((int(item.money_scale) for item in instruments), default=6)
+
+    def run(self) -> Resolved:
+        settings = self.settings
+        names = [item.name for item in self.instruments]
+        for name in settings.risk.instrument:
+            if name != DEFAULT and name not in names:
+                self.problem(
+                    f"risk.instrument.{name}",
+                    "",
+                    f"the tape has no such instrument; {suggestion(name, names)}",
+                )
+        deposit = self.money("account.deposit", settings.account.deposit)
+        account = settings.risk.account
+        leverage = self.units("risk.account.max_leverage", account.max_leverage, 2)
+        if deposit // 100 * leverage > MAX_AMOUNT:
+            largest = format_decimal(MAX_AMOUNT // leverage * 100, self.money_scale)
+            self.problem(
+                "account.deposit", settings.account.deposit, f"must be at most {largest} at this leverage"
+            )
+        max_notional = self.money("risk.account.max_account_notional", account.max_account_notional)
+        planned = [self.instrument(item) for item in self.instruments]
+        strategies, desks, made = self.strategies(max_notional)
+        exchange = self.exchange(settings.exchange)
+        refuse(self.problems, self.draft.source)
+        engine = settings.engine
+        plan = SessionPlan(
+            seed=settings.seed,
+            money_scale=self.money_scale,
+            deposit=deposit,
+            max_account_notional=max_notional,
+            max_leverage_hundredths=leverage,
+            max_open_orders=account.max_open_orders,
+            max_orders_per_second=account.max_orders_per_second,
+            answer_timeout_ns=engine.answer_timeout,
+            max_cancel_attempts=engine.max_cancel_attempts,
+            max_book_age_ns=engine.max_book_age,
+            equity_interval_ns=engine.equity_interval,
+            router=engine.router,
+            instruments=planned,
+            strategies=strategies,
+            desks=desks,
+            exchange=exchange,
+        )
+        return Resolved(plan, made)
+
+    # -- amounts ----------------------------------------------------------------------------------
+
+    def problem(self, path: str, value: object, allowed: str) -> None:
+        found = Problem(path, "" if value == "" else shown(value), allowed)
+        if found not in self.problems:
+            self.problems.append(found)
+
+    def unknown(self, path: str, name: str, known: list[str]) -> None:
+        self.problem(path, name, f"the tape has no such instrument; {suggestion(name, known)}")
+
+    def units(self, path: str, number: Decimal, scale: int) -> int:
+        try:
+            return to_units(number, scale)
+        except ValueError as error:
+            self.problem(path, number, str(error))
+            return 0
+
+    def money(self, path: str, number: Decimal) -> int:
+        value = self.units(path, number, self.money_scale)
+        if value > _AMOUNT_LIMIT:
+            largest = format_decimal(_AMOUNT_LIMIT, self.money_scale)
+            self.problem(path, number, f"must be at most {largest}")
+        return value
+
+    def size(self, path: str, number: Decimal | None, instrument: Instrument, largest: int) -> int:
+        if number is None:
+            return largest
+        value = self.units(path, number, int(instrument.size_scale))
+        if value > largest:
+            self.problem(
+                path,
+                number,
+                f"must be at most {instrument.size_text(largest)}, what {instrument.name} allows",
+            )
+        return value
+
+    # -- instruments ------------------------------------------------------------------------------
+
+    def instrument(self, item: Instrument) -> InstrumentPlan:
+        limits = self.settings.risk.limits_of(item.name)
+        own = self.settings.risk.instrument.get(item.name)
+
+        def path(key: str) -> str:
+            section = item.name if own is not None and key in own.model_fields_set else DEFAULT
+            return f"risk.instrument.{section}.{key}"
+
+        max_price = int(item.max_price)
+        factor = 10 ** (self.money_scale - int(item.price_scale) - int(item.size_scale))
+        max_size = min(int(item.max_size), MAX_AMOUNT // (max_price * factor) // 4)
+        leverage = self.leverage(path("leverage"), limits, item)
+        exchange = self.settings.exchange
+        maker = int(item.maker_fee) if exchange.maker_fee_bps is None else exchange.maker_fee_bps
+        taker = int(item.taker_fee) if exchange.taker_fee_bps is None else exchange.taker_fee_bps
+        return InstrumentPlan(
+            name=item.name,
+            price_scale=int(item.price_scale),
+            size_scale=int(item.size_scale),
+            money_scale=self.money_scale,
+            tick_size=int(item.tick_size),
+            lot_size=int(item.lot_size),
+            significant_figures=int(item.significant_figures),
+            min_notional=int(item.min_notional) * 10 ** (self.money_scale - int(item.money_scale)),
+            max_price=max_price,
+            max_size=max_size,
+            maker_fee=maker,
+            taker_fee=taker,
+            max_leverage=int(item.max_leverage),
+            price_band=int(item.price_band),
+            leverage=leverage,
+            max_order_size=self.size(path("max_order_size"), limits.max_order_size, item, max_size),
+            max_order_notional=self.money(path("max_order_notional"), limits.max_order_notional),
+            max_position=self.size(path("max_position"), limits.max_position, item, max_size),
+            max_position_notional=self.money(path("max_position_notional"), limits.max_position_notional),
+            reference_price=int(self.prices.get(int(item.index), 0)),
+        )
+
+    def leverage(self, path: str, limits: InstrumentRisk, item: Instrument) -> int:
+        asked = "leverage" in limits.model_fields_set
+        if asked and limits.leverage > item.max_leverage:
+            self.problem(
+                path, limits.leverage, f"must be at most {item.max_leverage}, what {item.name} allows"
+            )
+        return min(limits.leverage, int(item.max_leverage))
+
+    # -- strategies -------------------------------------------------------------------------------
+
+    def strategies(self, max_notional: int) -> tuple[list[StrategyPlan], list[DeskPlan], list[Strategy]]:
+        plans: list[StrategyPlan] = []
+        desks: list[DeskPlan] = []
+        made: list[Strategy] = []
+        for name, entry in self.settings.strategies.items():
+            path = f"strategies.{name}"
+            loaded = self.attempt(
+                f"{path}.class", entry.cls, partial(load_strategy, entry.cls, self.draft.folder)
+            )
+            limit = max_notional
+            if entry.max_notional is not None:
+                limit = self.money(f"{path}.max_notional", entry.max_notional)
+            if loaded is None:
+                continue
+            plans.append(
+                StrategyPlan(name=name, cls=loaded.name, source_hash=loaded.source_hash, max_notional=limit)
+            )
+            for instrument in self.traded(path, entry):
+                desk = self.desk(path, entry, loaded, len(plans) - 1, instrument)
+                if desk is not None:
+                    desks.append(desk[0])
+                    made.append(desk[1])
+        return plans, desks, made
+
+    def attempt(self, path: str, value: object, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except UserError as error:
+            self.problem(path, value, str(error))
+            return None
+
+    def traded(self, path: str, entry: StrategySettings) -> list[Instrument]:
+        if entry.instruments is None:
+            return self.instruments
+        by_name = {item.name: item for item in self.instruments}
+        for name in dict.fromkeys(entry.instruments):
+            if name not in by_name:
+                self.problem(
+                    f"{path}.instruments",
+                    name,
+                    f"the tape has no such instrument; {suggestion(name, list(by_name))}",
+                )
+        return [by_name[name] for name in dict.fromkeys(entry.instruments) if name in by_name]
+
+    def desk(
+        self, path: str, entry: StrategySettings, loaded: StrategyClass, index: int, instrument: Instrument
+    ) -> tuple[DeskPlan, Strategy] | None:
+        params: dict[str, Any] = {}
+        failed = False
+        for key, value in {**loaded.defaults, **entry.params}.items():
+            try:
+                params[key] = parameter(value, instrument, int(self.prices.get(int(instrument.index), 0)))
+            except ValueError as error:
+                failed = True
+                self.problem(f"{path}.params.{key}", value, str(error))
+        if failed:
+            return None
+        strategy = self.attempt(f"{path}.params", "", partial(make_strategy, loaded, params))
+        if strategy is None:
+            return None
+        if not 1 <= strategy.depth <= MAX_DEPTH:
+            self.problem(
+                f"{path}.class", entry.cls, f"its depth {strategy.depth} must lie between 1 and {MAX_DEPTH}"
+            )
+        engine = self.settings.engine
+        pause = entry.min_decision_interval
+        if pause is None:
+            pause = engine.min_decision_interval
+        triggers = int(strategy.triggers)
+        if entry.triggers is not None:
+            triggers = sum({_TRIGGERS[name] for name in entry.triggers})
+        price = int(self.prices.get(int(instrument.index), 0))
+        tick = int(instrument.tick_at(price)) if price > 0 else int(instrument.tick_size)
+        plan = DeskPlan(
+            strategy=index,
+            instrument=int(instrument.index),
+            params=params,
+            triggers=triggers,
+            interval_ns=int(strategy.interval_ns) if entry.interval is None else entry.interval,
+            min_interval_ns=int(strategy.min_decision_interval_ns) if pause is None else pause,
+            depth=int(strategy.depth),
+            refresh_tolerance=engine.refresh_tolerance_ticks * tick,
+        )
+        return plan, strategy
+
+    # -- the venue --------------------------------------------------------------------------------
+
+    def exchange(self, settings: ExchangeSettings) -> ExchangePlan:
+        samples: list[tuple[int, int, int]] = []
+        if settings.latency_file is not None:
+            file = self.draft.folder / settings.latency_file
+            read = self.attempt("exchange.latency_file", settings.latency_file, partial(read_latency, file))
+            samples = read or []
+        return ExchangePlan(
+            model=settings.model,
+            entry_ns=settings.order_entry_latency,
+            response_ns=settings.response_latency,
+            latency_samples=samples,
+            constant_feed_ns=-1 if settings.feed == "recorded" else settings.feed,
+        )
+
+
+def read_latency(path: Path) -> list[tuple[int, int, int]]:
+    """Read measured latencies: CSV lines of time_ns,entry_ns,response_ns with rising times.
+
+    A header is skipped. UserError names the line that is wrong.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read", "name a CSV file of time_ns,entry_ns,response_ns"
+        ) from error
+    samples: list[tuple[int, int, int]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (number == 1 and not line.replace(",", "").strip().isdigit()):
+            continue
+        try:
+            time_ns, entry_ns, response_ns = (int(word) for word in line.split(","))
+        except ValueError:
+            raise UserError(
+                f"{path}, line {number}: {shown(line)} is not time_ns,entry_ns,response_ns",
+                "correct that line",
+            ) from None
+        if entry_ns < 0 or response_ns < 0 or (samples and time_ns < samples[-1][0]):
+            raise UserError(
+                f"{path}, line {number}: times must rise and latencies not be negative", "correct that line"
+            )
+        samples.append((time_ns, entry_ns, response_ns))
+    if not samples:
+        raise UserError(f"{path} has no samples", "write lines of time_ns,entry_ns,response_ns")
+    return samples
