@@ -471,12 +471,18 @@ class Engine(EngineInput):
         bids = market.book.bids
         asks = market.book.asks
         for word in range(i64(0), 4 * (view.levels - 1), i64(4)):
-            bid = bids.next_price(bid) if bid > 0 else 0
-            ask = asks.next_price(ask) if ask > 0 else 0
+            bid_size: i64 = 0
+            ask_size: i64 = 0
+            if bid > 0:
+                bid = bids.next_price(bid)
+                bid_size = bids.size_at(bid)
+            if ask > 0:
+                ask = asks.next_price(ask)
+                ask_size = asks.size_at(ask)
             view.set_deeper(word, bid)
-            view.set_deeper(word + 1, bids.size_at(bid) if bid > 0 else 0)
+            view.set_deeper(word + 1, bid_size)
             view.set_deeper(word + 2, ask)
-            view.set_deeper(word + 3, asks.size_at(ask) if ask > 0 else 0)
+            view.set_deeper(word + 3, ask_size)
 
     def _watch_own_prices(self, market: MarketView, holding: Holding) -> None:
         bid: i64 = 0
@@ -521,45 +527,38 @@ class Engine(EngineInput):
             clock.strategy.quote(view, quotes)
         # else: not quoting on an empty, locked, crossed or stale book; what works is withdrawn
         self._carry_out(clock, quotes, now)
-        clock.stale_ns = view.book_ts_ns + self.validator.max_book_age_ns + 1 if desk.orders else NEVER
+        clock.stale_ns = NEVER
+        if desk.orders:
+            clock.stale_ns = view.book_ts_ns + self.validator.max_book_age_ns + 1
         if now >= self.next_equity_ns:
             self._record_equity(now)
 
     def _record_view(self, desk: Desk, view: View, now: i64, trigger: i64) -> None:
-        recorder = self.recorder
-        at = recorder.open_record()
-        recorder.word(at + 1, now)
-        recorder.word(at + 2, desk.index | view.levels << 8 | trigger << 16 | LAST_VIEW)
-        recorder.word(at + 3, view.bid_price)
-        recorder.word(at + 4, view.bid_size)
-        recorder.word(at + 5, view.ask_price)
-        recorder.word(at + 6, view.ask_size)
-        recorder.word(at + 7, view.book_ts_ns)
-        recorder.word(at + 8, view.mark_price)
-        recorder.word(at + 9, view.buy_volume)
-        recorder.word(at + 10, view.sell_volume)
-        recorder.word(at + 11, view.trades)
-        recorder.word(at + 12, view.order_flow_imbalance)
-        count: i64 = 13
-        if view.levels > 1:
-            for word in range(i64(0), 4 * (view.levels - 1)):
-                recorder.word(at + 13 + word, view.deeper(word))
-            count += 4 * (view.levels - 1)
-        recorder.close_record(at, VIEW, desk.holding.instrument.index, count)
+        self.recorder.put_view(
+            desk.holding.instrument.index,
+            now,
+            desk.index | view.levels << 8 | trigger << 16 | LAST_VIEW,
+            view.bid_price,
+            view.bid_size,
+            view.ask_price,
+            view.ask_size,
+            view.book_ts_ns,
+            view.mark_price,
+            view.buy_volume,
+            view.sell_volume,
+            view.trades,
+            view.order_flow_imbalance,
+            view.deeper_words,
+        )
 
     def _record_equity(self, now: i64) -> None:
         portfolio = self.portfolio
         cash = portfolio.cash()
+        equity = portfolio.equity
         self.next_equity_ns = now + self.settings.equity_interval_ns
-        recorder = self.recorder
-        at = recorder.open_record()
-        recorder.word(at + 1, now)
-        recorder.word(at + 2, portfolio.equity)
-        recorder.word(at + 3, cash)
-        recorder.word(at + 4, portfolio.equity - cash)
-        recorder.word(at + 5, portfolio.gross_notional())
-        recorder.word(at + 6, portfolio.peak_equity - portfolio.equity)
-        recorder.close_record(at, EQUITY, 0, 7)
+        self.recorder.put5(
+            EQUITY, 0, now, equity, cash, equity - cash, portfolio.gross_notional(), portfolio.peak_equity - equity
+        )
 
     def _carry_out(self, clock: DecisionClock, quotes: Quotes, now: i64) -> None:
         desk = clock.desk

@@ -54,14 +54,11 @@ class MarketView:
         if kind == DEPTH:
             book = self.book
             self.book_ts_ns = exch_ts
-            if meta & BUY_BIT:
-                book.bids.set(price, size)
-                if price >= self._bid_key:
-                    bits = self._top_changed()
-            else:
-                book.asks.set(price, size)
-                if -price >= self._ask_key:
-                    bits = self._top_changed()
+            side = book.bids if meta & BUY_BIT else book.asks
+            if side.set(price, size):
+                bits = self._top_changed()
+            elif meta & MORE == 0 and self._pending == 0:
+                return 0
         elif kind == TRADE:
             self.trades += 1
             self.last_trade_price = price
@@ -99,7 +96,7 @@ class MarketView:
         bids = self.book.bids
         key: i64 = 0
         size: i64 = 0
-        if bids.count > 0:
+        if bids.best >= 0:
             key = bids.best + bids.origin
             size = bids.levels[bids.best]
         old = self._bid_key
@@ -114,7 +111,7 @@ class MarketView:
         asks = self.book.asks
         key = -FAR_ABOVE
         size = 0
-        if asks.count > 0:
+        if asks.best >= 0:
             key = asks.best + asks.origin
             size = asks.levels[asks.best]
         old = self._ask_key

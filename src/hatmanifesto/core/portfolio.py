@@ -102,14 +102,15 @@ class Portfolio:
     def remove_order(self, order: Order, desk: Desk) -> None:
         """Stop counting an order that has ended, with whatever of it is unfilled."""
         orders = desk.orders
-        last = len(orders) - 1
-        for at in range(last + 1):
-            if orders[at] is order:
-                # the rest keeps its order: oldest first
-                for later in range(at, last):
-                    orders[later] = orders[later + 1]
-                orders.pop()
-                break
+        at: i64 = 0
+        while orders[at] is not order:
+            at += 1
+        # the rest keeps its order: oldest first
+        last: i64 = len(orders) - 1
+        while at < last:
+            orders[at] = orders[at + 1]
+            at += 1
+        orders.pop()
         self.release(order, desk, order.size - order.filled)
 
     def release(self, order: Order, desk: Desk, size: i64) -> None:

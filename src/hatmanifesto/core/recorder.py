@@ -6,7 +6,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.ports import RecordSink
-from hatmanifesto.model.record import CHECK_MASK, SEQ_FACTOR, WORD_FACTORS, fold
+from hatmanifesto.model.record import CHECK_MASK, SEQ_FACTOR, VIEW, WORD_FACTORS, fold
 
 CAPACITY_WORDS: Final = 1 << 17
 """Words buffered before a group is handed on: 1 MiB."""
@@ -136,24 +136,68 @@ class Recorder:
         self._at = at + 9
         self.seq += 1
 
-    def open_record(self) -> i64:
-        """Begin a record of any length: returns where its word 0 goes. Write its fields with `word`."""
-        return self._room()
+    def put_view(
+        self,
+        instrument: i64,
+        ts: i64,
+        decision: i64,
+        bid_price: i64,
+        bid_size: i64,
+        ask_price: i64,
+        ask_size: i64,
+        book_ts_ns: i64,
+        mark_price: i64,
+        buy_volume: i64,
+        sell_volume: i64,
+        trades: i64,
+        order_flow_imbalance: i64,
+        deeper: vec[i64],
+    ) -> None:
+        """Write a view with its levels beyond the first."""
+        at = self._room()
+        words = self._words
+        words[at + 1] = ts
+        words[at + 2] = decision
+        words[at + 3] = bid_price
+        words[at + 4] = bid_size
+        words[at + 5] = ask_price
+        words[at + 6] = ask_size
+        words[at + 7] = book_ts_ns
+        words[at + 8] = mark_price
+        words[at + 9] = buy_volume
+        words[at + 10] = sell_volume
+        words[at + 11] = trades
+        words[at + 12] = order_flow_imbalance
+        count: i64 = 13
+        more = len(deeper)
+        for word in range(more):
+            words[at + 13 + word] = deeper[word]
+        self._close(at, VIEW, instrument, count + more)
 
-    def word(self, at: i64, value: i64) -> None:
-        """Write one word of an open record."""
-        self._words[at] = value
+    def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
+        """Write a record of five fields."""
+        at = self._room()
+        words = self._words
+        words[at + 1] = ts
+        words[at + 2] = a
+        words[at + 3] = b
+        words[at + 4] = c
+        words[at + 5] = d
+        words[at + 6] = e
+        self._close(at, kind, aux, 7)
 
-    def close_record(self, at: i64, kind: i64, aux: i64, count: i64) -> None:
-        """Finish an open record of `count` words, whose words 1 to count-1 have been written."""
+    def _close(self, at: i64, kind: i64, aux: i64, count: i64) -> None:
+        """Finish a record whose words 1 to count-1 have been written."""
         words = self._words
         factors = self._factors
         head = kind | count << 8 | aux << 16
         total = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR
-        for position in range(i64(1), count):
+        position: i64 = 1
+        while position < count:
             total += fold(words[at + position]) * factors[position & 31]
             if position & 31 == 31:
                 total &= CHECK_MASK
+            position += 1
         words[at] = head | (total & CHECK_MASK) << 32
         self._at = at + count
         self.seq += 1

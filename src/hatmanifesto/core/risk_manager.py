@@ -107,7 +107,9 @@ class RiskManager:
         portfolio = self.portfolio
         portfolio.mark()
         equity = portfolio.equity
-        self._gross_limit = equity // 100 * self.account.max_leverage_hundredths if equity > 0 else 0
+        self._gross_limit = 0
+        if equity > 0:
+            self._gross_limit = equity // 100 * self.account.max_leverage_hundredths
 
     def set_override(self, desk: Desk, override: i64, scale_percent: i64) -> None:
         """Set a desk's override, and the percentage of its limits under SCALE."""

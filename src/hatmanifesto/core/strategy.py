@@ -49,7 +49,7 @@ class View:
         self.max_position: i64 = 0
         self.levels: i64 = 1
         # levels beyond the first: bid price, bid size, ask price, ask size each
-        self._deeper: vec[i64] = vec[i64]()
+        self.deeper_words: vec[i64] = vec[i64]()
 
     def deepen(self, levels: i64) -> None:
         """Make room for that many levels a side (1 to 20)."""
@@ -57,15 +57,11 @@ class View:
         deeper = vec[i64]()
         for _ in range(4 * (levels - 1)):
             deeper = append(deeper, i64(0))
-        self._deeper = deeper
+        self.deeper_words = deeper
 
     def set_deeper(self, word: i64, value: i64) -> None:
         """Set one word of the levels beyond the first."""
-        self._deeper[word] = value
-
-    def deeper(self, word: i64) -> i64:
-        """Return one word of the levels beyond the first."""
-        return self._deeper[word]
+        self.deeper_words[word] = value
 
     def bid_price_at(self, level: i64) -> i64:
         """Return the bid price of a level, 0 = best; 0 where there is none. Raises IndexError beyond `levels`."""
@@ -86,7 +82,7 @@ class View:
     def _word(self, level: i64, field: i64) -> i64:
         if level < 1 or level >= self.levels:
             raise IndexError(f"level {level} is not in this view; set the strategy's `depth` (now {self.levels})")
-        return self._deeper[4 * (level - 1) + field]
+        return self.deeper_words[4 * (level - 1) + field]
 
     def mid_price(self) -> i64:
         """Return the mid price rounded down to a price unit, 0 while a side is empty."""

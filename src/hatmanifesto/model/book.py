@@ -27,64 +27,71 @@ def _zeros(count: int) -> vec[i64]:
 
 @final
 class BookSide:
-    """Levels of one side. `side` is +1 for bids, -1 for asks; sizes are totals at a price, never negative."""
+    """Levels of one side. `side` is +1 for bids, -1 for asks; sizes are totals at a price, never negative.
+
+    No count of levels is kept: an update of a level behind the best is one store. `low` bounds the scans.
+    """
 
     def __init__(self, side: i64) -> None:
         self.side: Final[i64] = side
         self.levels: vec[i64] = _zeros(WINDOW)
         self.origin: i64 = 0
         self.best: i64 = -1  # index of the best level in the window, -1 when there is none
-        self.count: i64 = 0  # occupied levels inside the window
+        self.low: i64 = WINDOW  # no level of the window below this index is occupied
         self.far: dict[int, int] = {}  # key -> size, only keys below the window
 
-    def set(self, price: i64, size: i64) -> None:
-        """Set a level's total size; 0 removes it."""
+    def set(self, price: i64, size: i64) -> bool:
+        """Set a level's total size, 0 removes it; True when the level was or became the best one."""
         at = price * self.side - self.origin
-        if at < 0 or at >= WINDOW or self.count == 0:
-            self._set_outside(price * self.side, size)
-            return
+        best = self.best
+        if at < 0 or at >= WINDOW or best < 0:
+            return self._set_outside(price * self.side, size)
         levels = self.levels
-        old = levels[at]
         levels[at] = size
+        if at < self.low:
+            self.low = at
+        if at < best:
+            return False
         if size > 0:
-            if old == 0:
-                self.count += 1
-            if at > self.best:
-                self.best = at
-        elif old > 0:
-            self.count -= 1
-            if at == self.best:
-                self._find_best(at)
+            self.best = at
+        elif at == best:
+            self._find_best()
+        return True
 
-    def _find_best(self, at: i64) -> None:
-        if self.count == 0:
-            self.best = -1
-            if self.far:
-                self._lay_window(max(self.far))
-            return
+    def _find_best(self) -> None:
+        """Find the best level after the best one was removed."""
+        at = self.best
+        low = self.low
         levels = self.levels
-        while levels[at] == 0:
+        while at >= low and levels[at] == 0:
             at -= 1
-        self.best = at
+        if at >= low:
+            self.best = at
+            return
+        self.best = -1
+        self.low = WINDOW
+        if self.far:
+            self._lay_window(max(self.far))
 
-    def _set_outside(self, key: i64, size: i64) -> None:
+    def _set_outside(self, key: i64, size: i64) -> bool:
         """Handle a level outside the window, or the first level of an empty one."""
-        at = key - self.origin
-        if at < 0 and self.count > 0:
+        if key < self.origin and self.best >= 0:
             if size > 0:
                 self.far[int(key)] = int(size)
             else:
                 self.far.pop(int(key), 0)
-            return
+            return False
         if size == 0:
             self.far.pop(int(key), 0)
-            return
+            return False
         self._lay_window(int(key))
         at = key - self.origin
         self.levels[at] = size
-        self.count += 1
         if at > self.best:
             self.best = at
+        if at < self.low:
+            self.low = at
+        return True
 
     def _lay_window(self, best_key: int) -> None:
         """Move the window so that best_key lies inside, with room above; no level is lost."""
@@ -94,7 +101,7 @@ class BookSide:
             levels[at] = 0
         self.origin = i64(best_key - (WINDOW - _HEADROOM))
         self.best = -1
-        self.count = 0
+        self.low = WINDOW
         self.far = {}
         for key, size in kept:
             at2 = i64(key) - self.origin
@@ -102,21 +109,20 @@ class BookSide:
                 self.far[key] = size
             else:
                 levels[at2] = i64(size)
-                self.count += 1
                 if at2 > self.best:
                     self.best = at2
+                if at2 < self.low:
+                    self.low = at2
 
     def occupied(self) -> list[tuple[int, int]]:
-        """Return every (key, size), best first inside the window, then the far ones from best to worst."""
+        """Return every (key, size), best first: those of the window, then the far ones."""
         found: list[tuple[int, int]] = []
         at = self.best
-        left = self.count
         levels = self.levels
-        while left > 0:
+        while at >= self.low:
             size = levels[at]
             if size > 0:
                 found.append((int(at + self.origin), int(size)))
-                left -= 1
             at -= 1
         for key in sorted(self.far, reverse=True):
             found.append((key, self.far[key]))
@@ -125,13 +131,13 @@ class BookSide:
     def clear(self) -> None:
         """Remove every level."""
         at = self.best
+        low = self.low
         levels = self.levels
-        while self.count > 0:
-            if levels[at] > 0:
-                levels[at] = 0
-                self.count -= 1
+        while at >= low:
+            levels[at] = 0
             at -= 1
         self.best = -1
+        self.low = WINDOW
         if self.far:
             self.far = {}
 
@@ -146,24 +152,23 @@ class BookSide:
     def trim(self, key: i64) -> None:
         """Remove the levels better than a key."""
         levels = self.levels
-        while self.count > 0 and self.best + self.origin > key:
+        while self.best >= 0 and self.best + self.origin > key:
             levels[self.best] = 0
-            self.count -= 1
-            self._find_best(self.best)
+            self._find_best()
 
     def empty(self) -> bool:
         """Tell whether the side has no level at all."""
-        return self.count == 0
+        return self.best < 0
 
     def best_price(self) -> i64:
         """Return the best price, 0 when the side is empty."""
-        if self.count == 0:
+        if self.best < 0:
             return 0
         return (self.best + self.origin) * self.side
 
     def best_size(self) -> i64:
         """Return the size at the best price, 0 when the side is empty."""
-        if self.count == 0:
+        if self.best < 0:
             return 0
         return self.levels[self.best]
 
@@ -175,34 +180,34 @@ class BookSide:
         return i64(self.far.get(int(price * self.side), 0))
 
     def next_price(self, price: i64) -> i64:
-        """Return the next worse occupied price after a price of the window, 0 when there is none."""
+        """Return the next worse occupied price, 0 when there is none."""
         at = price * self.side - self.origin - 1
         if at > self.best:
             at = self.best
+        low = self.low
         levels = self.levels
-        while at >= 0:
+        while at >= low:
             if levels[at] > 0:
                 return (at + self.origin) * self.side
             at -= 1
-        below = [key for key in self.far if key < int(price * self.side)]
-        return i64(max(below)) * self.side if below else i64(0)
+        if self.far:
+            below = [key for key in self.far if key < int(price * self.side)]
+            if below:
+                return i64(max(below)) * self.side
+        return 0
 
     def worst_price(self) -> i64:
         """Return the worst occupied price, 0 when the side is empty: the edge of what is visible."""
         if self.far:
             return i64(min(self.far)) * self.side
-        at = self.best
-        worst = at
-        left = self.count
-        if left == 0:
+        if self.best < 0:
             return 0
+        at = self.low
         levels = self.levels
-        while left > 0:
-            if levels[at] > 0:
-                left -= 1
-                worst = at
-            at -= 1
-        return (worst + self.origin) * self.side
+        while levels[at] == 0:
+            at += 1
+        self.low = at
+        return (at + self.origin) * self.side
 
 
 @final
@@ -288,10 +293,10 @@ class Book:
 
     def crossed(self) -> bool:
         """Tell whether the best bid is above the best ask."""
-        return self.bids.count > 0 and self.asks.count > 0 and self.best_bid() > self.best_ask()
+        return self.bids.best >= 0 and self.asks.best >= 0 and self.best_bid() > self.best_ask()
 
     def mid(self) -> i64:
         """Return the mid price rounded down to a price unit, 0 while a side is empty."""
-        if self.bids.count == 0 or self.asks.count == 0:
+        if self.bids.best < 0 or self.asks.best < 0:
             return 0
         return (self.best_bid() + self.best_ask()) // 2

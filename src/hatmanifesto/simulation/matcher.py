@@ -43,6 +43,55 @@ class RestingOrder:
         self.end: i64 = FIND_ABSENT
 
 
+@final
+class OwnSide:
+    """Own resting orders of one side, best price first, then oldest first.
+
+    `best_key` and `worst_key` (side x price) bound them, so that most rows are known at once to concern none;
+    with no orders best_key is below every key and worst_key above.
+    """
+
+    def __init__(self, side: i64) -> None:
+        self.side: Final[i64] = side
+        self.orders: Final[list[RestingOrder]] = []
+        self.best_key: i64 = -FAR_ABOVE
+        self.worst_key: i64 = FAR_ABOVE
+
+    def insert(self, order: RestingOrder) -> None:
+        """Add an order behind own orders of the same price."""
+        orders = self.orders
+        orders.append(order)
+        at: i64 = len(orders) - 1
+        side = self.side
+        while at > 0 and (order.price - orders[at - 1].price) * side > 0:
+            orders[at] = orders[at - 1]
+            at -= 1
+        orders[at] = order
+        self._bound()
+
+    def remove(self, order: RestingOrder) -> None:
+        """Take an order out."""
+        orders = self.orders
+        at: i64 = 0
+        while orders[at] is not order:
+            at += 1
+        last: i64 = len(orders) - 1
+        while at < last:
+            orders[at] = orders[at + 1]
+            at += 1
+        orders.pop()
+        self._bound()
+
+    def _bound(self) -> None:
+        orders = self.orders
+        if orders:
+            self.best_key = orders[0].price * self.side
+            self.worst_key = orders[len(orders) - 1].price * self.side
+        else:
+            self.best_key = -FAR_ABOVE
+            self.worst_key = FAR_ABOVE
+
+
 class Matcher:
     """One instrument's matching engine: derive from it and say how rows and arrivals fill own orders."""
 
@@ -52,10 +101,8 @@ class Matcher:
         self.responses: Final[Line] = responses
         self.latency: Final[OrderLatency] = latency
         self.orders: Final[list[RestingOrder]] = []
-        self.bids: Final[list[RestingOrder]] = []  # best price first, then oldest first
-        self.asks: Final[list[RestingOrder]] = []
-        self.best_own_bid: i64 = 0
-        self.best_own_ask: i64 = FAR_ABOVE
+        self.bids: Final[OwnSide] = OwnSide(1)
+        self.asks: Final[OwnSide] = OwnSide(-1)
         self.position: i64 = 0
         self.trade_id: i64 = 0
         self.fills: i64 = 0
@@ -115,31 +162,21 @@ class Matcher:
 
     def rest(self, order: RestingOrder, now: i64) -> None:
         """Put an order into its priority list, behind own orders of the same price, and acknowledge it."""
-        own = self.bids if order.side > 0 else self.asks
-        at = len(own)
-        while at > 0 and (order.price - own[at - 1].price) * order.side > 0:
-            at -= 1
-        own.insert(at, order)
+        if order.side > 0:
+            self.bids.insert(order)
+        else:
+            self.asks.insert(order)
         order.resting = True
-        self._own_best(order.side)
         self.answer(now, order.order_id, ACKNOWLEDGE, NONE)
 
     def remove(self, order: RestingOrder, end: i64) -> None:
         """Take an order out of its priority list; `end` is what a query will be answered."""
-        own = self.bids if order.side > 0 else self.asks
-        for at in range(len(own)):
-            if own[at] is order:
-                del own[at]
-                break
+        if order.side > 0:
+            self.bids.remove(order)
+        else:
+            self.asks.remove(order)
         order.resting = False
         order.end = end
-        self._own_best(order.side)
-
-    def _own_best(self, side: i64) -> None:
-        if side > 0:
-            self.best_own_bid = self.bids[0].price if self.bids else 0
-        else:
-            self.best_own_ask = self.asks[0].price if self.asks else FAR_ABOVE
 
     def answer(self, now: i64, order_id: i64, trigger: i64, reason: i64) -> None:
         """Send an order event back."""

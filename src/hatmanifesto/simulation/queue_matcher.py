@@ -25,7 +25,7 @@ from hatmanifesto.model.reasons import (
     VENUE_TICK,
 )
 from hatmanifesto.simulation.latency import OrderLatency
-from hatmanifesto.simulation.matcher import Matcher, RestingOrder
+from hatmanifesto.simulation.matcher import Matcher, OwnSide, RestingOrder
 from hatmanifesto.simulation.wire import Line
 
 UNSEEN: Final = (1 << 61) - 1
@@ -73,6 +73,7 @@ class QueueMatcher(Matcher):
     def __init__(self, instrument: Instrument, responses: Line, latency: OrderLatency, use_trades: bool) -> None:
         super().__init__(instrument, responses, latency)
         self.use_trades: Final[bool] = use_trades
+        self._partly_reported: bool = False
         self.taken_bids: Final[TakenLiquidity] = TakenLiquidity(self.book.bids)
         self.taken_asks: Final[TakenLiquidity] = TakenLiquidity(self.book.asks)
 
@@ -82,21 +83,9 @@ class QueueMatcher(Matcher):
         kind = meta & KIND_MASK
         if kind == DEPTH:
             if meta & BUY_BIT:
-                self.book.bids.set(price, size)
-                if self.taken_bids.taken:
-                    self.taken_bids.level_now(price, size)
-                if price <= self.best_own_bid:
-                    self._cap(self.bids, price, size)
-                if size > 0 and price >= self.best_own_ask and meta & MORE == 0:
-                    self._meet(self.asks, self.taken_bids, now)
+                self._level(self.taken_bids, self.bids, self.asks, meta, price, size, now)
             else:
-                self.book.asks.set(price, size)
-                if self.taken_asks.taken:
-                    self.taken_asks.level_now(price, size)
-                if price >= self.best_own_ask:
-                    self._cap(self.asks, price, size)
-                if size > 0 and price <= self.best_own_bid and meta & MORE == 0:
-                    self._meet(self.bids, self.taken_asks, now)
+                self._level(self.taken_asks, self.asks, self.bids, meta, price, size, now)
         elif kind == TRADE:
             if self.use_trades:
                 self._print(meta, price, size, now)
@@ -105,30 +94,45 @@ class QueueMatcher(Matcher):
             if meta & MORE == 0:
                 self._book_reported(now)
 
+    def _level(
+        self, shown: TakenLiquidity, same: OwnSide, opposite: OwnSide, meta: i64, price: i64, size: i64, now: i64
+    ) -> None:
+        """A level's new size caps what is ahead at its price; a new best may meet own orders opposite."""
+        touched = shown.side.set(price, size)
+        if shown.taken:
+            shown.level_now(price, size)
+        key = price * same.side
+        if same.worst_key <= key <= same.best_key:
+            for order in same.orders:
+                if order.price == price and order.ahead > size:
+                    order.ahead = size
+        if meta & MORE:
+            self._partly_reported = True
+        elif self._partly_reported:
+            self._book_reported(now)
+        elif touched and -key <= opposite.best_key:
+            self._meet(opposite, shown, now)
+
     def _book_reported(self, now: i64) -> None:
-        """A best price or a snapshot changed many levels at once."""
+        """A message that changed many levels is complete."""
+        self._partly_reported = False
         if self.taken_bids.taken:
             self.taken_bids.book_now()
         if self.taken_asks.taken:
             self.taken_asks.book_now()
-        if self.bids:
+        if self.bids.orders:
             self._cap_all(self.bids, self.book.bids)
-            if self.book.asks.count > 0 and self.book.asks.best_price() <= self.best_own_bid:
-                self._meet(self.bids, self.taken_asks, now)
-        if self.asks:
+            self._meet(self.bids, self.taken_asks, now)
+        if self.asks.orders:
             self._cap_all(self.asks, self.book.asks)
-            if self.book.bids.count > 0 and self.book.bids.best_price() >= self.best_own_ask:
-                self._meet(self.asks, self.taken_bids, now)
+            self._meet(self.asks, self.taken_bids, now)
 
-    def _cap(self, own: list[RestingOrder], price: i64, size: i64) -> None:
-        for order in own:
-            if order.price == price and order.ahead > size:
-                order.ahead = size
-
-    def _cap_all(self, own: list[RestingOrder], side: BookSide) -> None:
+    def _cap_all(self, own: OwnSide, side: BookSide) -> None:
+        if side.best < 0:
+            return
         worst = side.worst_price()
-        for order in own:
-            if side.count > 0 and (order.price - worst) * order.side >= 0:
+        for order in own.orders:
+            if (order.price - worst) * order.side >= 0:
                 shown = side.size_at(order.price)
                 if order.ahead > shown:
                     order.ahead = shown
@@ -136,15 +140,16 @@ class QueueMatcher(Matcher):
     def _print(self, meta: i64, price: i64, size: i64, now: i64) -> None:
         """Share a print among own orders that stand at its price or better, best and oldest first."""
         if meta & BUY_BIT:
-            own = self.asks
+            passive = self.asks
         elif meta & SELL_BIT:
-            own = self.bids
+            passive = self.bids
         elif 0 < self.book.best_ask() <= price:
-            own = self.asks
+            passive = self.asks
         elif price <= self.book.best_bid():
-            own = self.bids
+            passive = self.bids
         else:
             return
+        own = passive.orders
         if not own:
             return
         left = size
@@ -164,7 +169,10 @@ class QueueMatcher(Matcher):
                         step = left
                     passed += step
                     left -= step
-                order.ahead -= passed if passed < order.ahead else order.ahead
+                if passed < order.ahead:
+                    order.ahead -= passed
+                else:
+                    order.ahead = 0
             if left > 0 and order.ahead == 0:
                 done = self._fill_resting(order, left, now)
                 left -= done
@@ -173,13 +181,13 @@ class QueueMatcher(Matcher):
             else:
                 at += 1
 
-    def _meet(self, own: list[RestingOrder], shown: TakenLiquidity, now: i64) -> None:
+    def _meet(self, own: OwnSide, shown: TakenLiquidity, now: i64) -> None:
         """The opposite book shows sizes at or through own prices: those orders would have met ours first."""
         price = shown.side.best_price()
-        while own and price > 0 and (own[0].price - price) * own[0].side >= 0:
+        while price > 0 and own.best_key >= price * own.side:
             available = shown.available(price)
             if available > 0:
-                done = self._fill_resting(own[0], available, now)
+                done = self._fill_resting(own.orders[0], available, now)
                 if done == 0:
                     return
                 shown.take(price, done)
@@ -202,10 +210,10 @@ class QueueMatcher(Matcher):
 
     def _drop_reduce_only(self, now: i64) -> None:
         """The venue cancels reduce-only orders that no longer reduce anything."""
-        own = self.bids if self.position >= 0 else self.asks
-        self._drop_from(own, now)
-        if self.position == 0:
-            self._drop_from(self.asks, now)
+        if self.position >= 0:
+            self._drop_from(self.bids.orders, now)
+        if self.position <= 0:
+            self._drop_from(self.asks.orders, now)
 
     def _drop_from(self, own: list[RestingOrder], now: i64) -> None:
         at: i64 = 0
@@ -236,10 +244,10 @@ class QueueMatcher(Matcher):
             self.reject(now, order, VENUE_MIN_NOTIONAL)
             return
         opposite = self.taken_asks if side > 0 else self.taken_bids
-        crosses = opposite.side.count > 0 and (price - opposite.side.best_price()) * side >= 0
-        own_opposite = self.best_own_ask if side > 0 else self.best_own_bid
+        crosses = opposite.side.best >= 0 and (price - opposite.side.best_price()) * side >= 0
+        own_opposite = self.asks if side > 0 else self.bids
         if time_in_force == POST_ONLY:
-            if crosses or (own_opposite > 0 and (price - own_opposite) * side >= 0):
+            if crosses or own_opposite.best_key >= -price * side:
                 self.reject(now, order, VENUE_POST_ONLY)
                 return
         elif crosses:
@@ -254,7 +262,7 @@ class QueueMatcher(Matcher):
                 self.expire(now, order, VENUE_NO_MATCH)
             return
         own_side = self.book.bids if side > 0 else self.book.asks
-        if self.book.depth_limited() and own_side.count > 0 and (price - own_side.worst_price()) * side < 0:
+        if self.book.depth_limited() and own_side.best >= 0 and (price - own_side.worst_price()) * side < 0:
             order.ahead = UNSEEN
         else:
             order.ahead = own_side.size_at(price)
@@ -282,7 +290,7 @@ class QueueMatcher(Matcher):
     def _expire_own(self, taker: RestingOrder, now: i64) -> None:
         """Self-trade prevention, expire maker: own orders that this one would hit are cancelled."""
         own = self.asks if taker.side > 0 else self.bids
-        while own and (taker.price - own[0].price) * taker.side >= 0:
-            order = own[0]
+        while own.best_key >= -taker.price * taker.side:
+            order = own.orders[0]
             self.remove(order, CONFIRM_CANCEL)
             self.answer(now, order.order_id, CONFIRM_CANCEL, VENUE_OTHER)

@@ -9,11 +9,12 @@ from typing import final
 
 from mypy_extensions import i64
 
+from hatmanifesto.model.book import BookSide
 from hatmanifesto.model.market_row import BUY_BIT, DEPTH, KIND_MASK, MORE, TRADE
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.model.order_state import FILL_WHOLE
 from hatmanifesto.model.reasons import VENUE_NO_MATCH, VENUE_POST_ONLY
-from hatmanifesto.simulation.matcher import Matcher, RestingOrder
+from hatmanifesto.simulation.matcher import Matcher, OwnSide, RestingOrder
 
 
 @final
@@ -23,51 +24,43 @@ class ReferenceMatcher(Matcher):
     def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
         kind = meta & KIND_MASK
         if kind == DEPTH:
-            book = self.book
             if meta & BUY_BIT:
-                book.bids.set(price, size)
-                if self.bids and price <= self.best_own_bid:
-                    self._cap(self.bids, price, size)
-                if size > 0 and price >= self.best_own_ask:
-                    self._fill_reached(self.asks, price, now)
+                self._level(self.book.bids, self.bids, self.asks, price, size, now)
             else:
-                book.asks.set(price, size)
-                if self.asks and price >= self.best_own_ask:
-                    self._cap(self.asks, price, size)
-                if size > 0 and price <= self.best_own_bid:
-                    self._fill_reached(self.bids, price, now)
+                self._level(self.book.asks, self.asks, self.bids, price, size, now)
         elif kind == TRADE:
-            if meta & BUY_BIT:
-                if price >= self.best_own_ask:
-                    self._print(self.asks, price, size, now)
-            elif price <= self.best_own_bid:
-                self._print(self.bids, price, size, now)
+            passive = self.asks if meta & BUY_BIT else self.bids
+            if price * passive.side <= passive.best_key:
+                self._print(passive, price, size, now)
         else:
             self.book.apply(meta, price, size, now)
             if meta & MORE == 0:
-                if self.asks and self.book.best_bid() >= self.best_own_ask:
+                if self.asks.orders and self.book.bids.best >= 0:
                     self._fill_reached(self.asks, self.book.best_bid(), now)
-                if self.bids and 0 < self.book.best_ask() <= self.best_own_bid:
+                if self.bids.orders and self.book.asks.best >= 0:
                     self._fill_reached(self.bids, self.book.best_ask(), now)
 
-    def _cap(self, own: list[RestingOrder], price: i64, size: i64) -> None:
-        for order in own:
-            if order.price == price and order.ahead > size:
-                order.ahead = size
+    def _level(self, side: BookSide, same: OwnSide, opposite: OwnSide, price: i64, size: i64, now: i64) -> None:
+        """A level's new size caps what is ahead at its price; a new best may reach own orders opposite."""
+        touched = side.set(price, size)
+        key = price * same.side
+        if same.worst_key <= key <= same.best_key:
+            for order in same.orders:
+                if order.price == price and order.ahead > size:
+                    order.ahead = size
+        if touched and size > 0 and -key <= opposite.best_key:
+            self._fill_reached(opposite, price, now)
 
-    def _fill_reached(self, own: list[RestingOrder], price: i64, now: i64) -> None:
+    def _fill_reached(self, own: OwnSide, price: i64, now: i64) -> None:
         """Fill whole every order that the opposite best has reached or passed."""
-        at: i64 = 0
-        while at < len(own):
-            order = own[at]
-            if (order.price - price) * order.side < 0:
-                return
-            self._fill_whole(order, now)
+        while own.best_key >= price * own.side:
+            self._fill_whole(own.orders[0], now)
 
-    def _print(self, own: list[RestingOrder], price: i64, size: i64, now: i64) -> None:
+    def _print(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
         at: i64 = 0
-        while at < len(own):
-            order = own[at]
+        orders = own.orders
+        while at < len(orders):
+            order = orders[at]
             distance = (order.price - price) * order.side
             if distance < 0:
                 return
@@ -87,7 +80,7 @@ class ReferenceMatcher(Matcher):
     ) -> None:
         order = self.admit(order_id, side, price, size, reduce_only)
         opposite = self.book.asks if side > 0 else self.book.bids
-        crosses = opposite.count > 0 and (price - opposite.best_price()) * side >= 0
+        crosses = opposite.best >= 0 and (price - opposite.best_price()) * side >= 0
         if crosses:
             if time_in_force == POST_ONLY:
                 self.expire(now, order, VENUE_POST_ONLY)

@@ -207,44 +207,40 @@ class ReplayMarket(OrderGateway):
 
     def _take_request(self, now: i64) -> None:
         requests = self.requests
-        kind = requests.word(1)
-        order_id = requests.word(2)
-        matcher = self.matchers[requests.word(3)]
-        price = requests.word(4)
-        size = requests.word(5)
-        flags = requests.word(6)
-        requests.drop()
-        if kind == PLACE:
-            matcher.arrive(now, order_id, 1 if flags & 1 else -1, price, size, flags >> 2, flags & 2 != 0)
-        elif kind == CANCEL:
-            matcher.cancel(now, order_id)
+        requests.take()
+        matcher = self.matchers[requests.c]
+        if requests.a == PLACE:
+            flags = requests.f
+            side: i64 = 1
+            if flags & 1 == 0:
+                side = -1
+            matcher.arrive(now, requests.b, side, requests.d, requests.e, flags >> 2, flags & 2 != 0)
+        elif requests.a == CANCEL:
+            matcher.cancel(now, requests.b)
         else:
-            matcher.query(now, order_id)
+            matcher.query(now, requests.b)
 
     def _deliver(self, engine: EngineInput) -> None:
         responses = self.responses
         now = responses.next_ns
-        kind = responses.word(1)
-        order_id = responses.word(2)
-        a = responses.word(3)
-        b = responses.word(4)
-        c = responses.word(5)
-        d = responses.word(6)
-        e = responses.word(7)
-        responses.drop()
+        responses.take()
+        kind = responses.a
         if kind == EVENT:
-            engine.on_order_event(now, order_id, a, b, c, 0)
+            engine.on_order_event(now, responses.b, responses.c, responses.d, responses.e, 0)
             return
         flags = kind >> 8
+        side: i64 = 1
+        if flags & BUY_BIT == 0:
+            side = -1
         engine.on_fill(
             now,
-            order_id,
+            responses.b,
             flags >> FILL_INSTRUMENT_SHIFT,
-            1 if flags & BUY_BIT else -1,
-            a,
-            b,
-            c,
+            side,
+            responses.c,
+            responses.d,
+            responses.e,
             flags & TAKER_BIT != 0,
-            d,
-            e,
+            responses.f,
+            responses.g,
         )

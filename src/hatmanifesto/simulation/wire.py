@@ -28,6 +28,14 @@ class Line:
         self._count: i64 = 0
         self._last_ns: i64 = 0
         self.next_ns: i64 = NEVER
+        # the message last taken
+        self.a: i64 = 0
+        self.b: i64 = 0
+        self.c: i64 = 0
+        self.d: i64 = 0
+        self.e: i64 = 0
+        self.f: i64 = 0
+        self.g: i64 = 0
 
     def send(self, arrival_ns: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64) -> None:
         """Put a message on the line; it never overtakes the one before it."""
@@ -50,15 +58,23 @@ class Line:
             self.next_ns = arrival_ns
         self._count += 1
 
-    def word(self, index: i64) -> i64:
-        """Return a word of the head message, 1 to 7."""
-        return self._words[self._head * WORDS + index]
-
-    def drop(self) -> None:
-        """Take the head off the line."""
+    def take(self) -> None:
+        """Take the head off the line; its words are then in `a` to `g`."""
+        words = self._words
+        at = self._head * WORDS
+        self.a = words[at + 1]
+        self.b = words[at + 2]
+        self.c = words[at + 3]
+        self.d = words[at + 4]
+        self.e = words[at + 5]
+        self.f = words[at + 6]
+        self.g = words[at + 7]
         self._head = (self._head + 1) & (self._capacity - 1)
         self._count -= 1
-        self.next_ns = self._words[self._head * WORDS] if self._count > 0 else NEVER
+        if self._count > 0:
+            self.next_ns = words[self._head * WORDS]
+        else:
+            self.next_ns = NEVER
 
     def _grow(self) -> None:
         larger = _words(int(self._capacity) * 2 * WORDS)
