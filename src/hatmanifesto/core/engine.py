@@ -14,7 +14,7 @@ from hatmanifesto.core.maker_router import MakerRouter
 from hatmanifesto.core.market_view import FAR_ABOVE, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
 from hatmanifesto.core.recorder import Recorder
-from hatmanifesto.core.risk_manager import HALT, RiskManager
+from hatmanifesto.core.risk_manager import REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
 from hatmanifesto.core.strategy import Quote, Quotes, Strategy, View
 from hatmanifesto.model.market_row import (
@@ -27,22 +27,23 @@ from hatmanifesto.model.market_row import (
 )
 from hatmanifesto.model.order import Order, pack_side_flags
 from hatmanifesto.model.order_state import (
-    ACKNOWLEDGE,
     APPROVE,
     ATTRIBUTE,
     CANCEL_PENDING,
     FILL_LATE,
     FILL_PART,
     FILL_WHOLE,
-    FIND_ABSENT,
+    FIND_OPEN,
+    NO_STATE,
     PARTIALLY_FILLED,
     RAISE_SIGNAL,
-    REFUSE_CANCEL,
     REQUEST_CANCEL,
     SUBMIT,
     TIME_OUT,
+    TRIGGER_COUNT,
     UNKNOWN,
     VALIDATE,
+    VENUE_BITS,
 )
 from hatmanifesto.model.order_state import DENY as DENY_TRIGGER
 from hatmanifesto.model.ports import NEVER, EngineInput, OrderGateway
@@ -105,6 +106,8 @@ class DecisionClock:
         self.view: Final[View] = view
         self.triggers: i64 = strategy.triggers
         self.interval_ns: i64 = strategy.interval_ns
+        if self.triggers & TIMER and self.interval_ns <= 0:
+            raise ValueError(f"a strategy with the TIMER trigger needs interval_ns > 0, got {self.interval_ns}")
         self.min_interval_ns: i64 = strategy.min_decision_interval_ns
         self.allowed_ns: i64 = 0
         self.timer_ns: i64 = NEVER
@@ -268,10 +271,10 @@ class Engine(EngineInput):
         self.recorder.put1(TIMEOUT, TIME_OUT, now, order_id)
         order.deadline_ns = 0
         self._fault(STATE_TIMEOUT, now, order_id, now - order.submitted_ns, self.settings.answer_timeout_ns)
-        if order.state != UNKNOWN:
-            self._clock_of(order).desk.holding.unknown_orders += 1
-            self.machine.move(order, TIME_OUT)
-        self._pursue(order, now)
+        before = order.state
+        if self.machine.move(order, TIME_OUT):
+            self._account_unknown(order, before, self._clock_of(order).desk.holding)
+            self._pursue(order, now)
 
     def _pursue(self, order: Order, now: i64) -> None:
         """Cancel and ask about an unknown order, waiting longer each time, a bounded number of times."""
@@ -302,9 +305,12 @@ class Engine(EngineInput):
         self.now = now
         self.recorder.put3(ORDER_EVENT, trigger | reason << 8, now, order_id, exch_ts, venue_order_id)
         order = self.machine.find(order_id)
+        if trigger < 0 or trigger >= TRIGGER_COUNT or (VENUE_BITS >> trigger) & 1 == 0:
+            self._fault(UNEXPECTED_EVENT, now, order_id, trigger, NO_STATE)
+            return
         if order is None or not order.live():
-            # a cancel that crossed with the order's end; anything else about an ended order is a fault
-            if trigger != REFUSE_CANCEL and trigger != FIND_ABSENT and trigger != ACKNOWLEDGE:
+            # what crossed with the order's end says nothing new; but alive it must not be
+            if trigger == FIND_OPEN:
                 self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
             return
         before = order.state
@@ -363,6 +369,7 @@ class Engine(EngineInput):
             self._fault(LATE_FILL, now, order_id, size, order.size - order.filled)
             self.machine.move(order, FILL_LATE)
             order.filled += size
+            self._own_event(clock, now)
             return
         rest = order.size - order.filled
         if size > rest:
@@ -409,14 +416,18 @@ class Engine(EngineInput):
     # -- operator ---------------------------------------------------------------------------------
 
     def set_override(self, now: i64, desk: i64, override: i64, scale_percent: i64) -> None:
-        """Set the account's override (desk -1) or one desk's; HALT also cancels what works there."""
+        """Set the account's override (desk -1) or one desk's.
+
+        From REDUCE_ONLY on what works there is cancelled, since it may increase the position; what the
+        override allows is quoted again.
+        """
         self.now = now
         if desk < 0:
             self.risk.account_override = override
             self.risk.account_scale = scale_percent
         else:
             self.risk.set_override(self.clocks[desk].desk, override, scale_percent)
-        if override == HALT:
+        if override >= REDUCE_ONLY:
             for clock in self.clocks:
                 if desk < 0 or clock.desk.index == desk:
                     self.cancel_desk(now, clock.desk, CANCEL_RISK)
@@ -529,9 +540,15 @@ class Engine(EngineInput):
         self._carry_out(clock, quotes, now)
         clock.stale_ns = NEVER
         if desk.orders:
-            clock.stale_ns = view.book_ts_ns + self.validator.max_book_age_ns + 1
+            clock.stale_ns = self._stale_after(view.book_ts_ns, now)
         if now >= self.next_equity_ns:
             self._record_equity(now)
+
+    def _stale_after(self, book_ts_ns: i64, now: i64) -> i64:
+        """Return when to look whether the book has gone stale; if it has, when to look again for orders left."""
+        age = self.validator.max_book_age_ns
+        due = book_ts_ns + age + 1
+        return due if due > now else now + age + 1
 
     def _record_view(self, desk: Desk, view: View, now: i64, trigger: i64) -> None:
         self.recorder.put_view(

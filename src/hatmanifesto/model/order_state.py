@@ -184,6 +184,12 @@ FINAL_STATE: Final = ATTRIBUTED
 LIVE_BITS: Final = 1 << SUBMITTED | 1 << OPEN | 1 << PARTIALLY_FILLED | 1 << CANCEL_PENDING | 1 << UNKNOWN
 DONE_BITS: Final = 1 << FILLED | 1 << CANCELLED | 1 << REJECTED | 1 << DENIED | 1 << EXPIRED
 
+# What a venue may say of an order; every other trigger is the engine's own, and fills come as fills.
+VENUE_BITS: Final = (
+    1 << ACKNOWLEDGE | 1 << CONFIRM_CANCEL | 1 << REFUSE_CANCEL | 1 << REJECT | 1 << EXPIRE
+    | 1 << FIND_OPEN | 1 << FIND_ABSENT | 1 << FILL_WHOLE
+)  # fmt: skip
+
 # A new order's fixed path to the wire, written as one SUBMIT record.
 SUBMIT_PATH: Final = (RAISE_SIGNAL, APPROVE, VALIDATE, SUBMIT)
 
