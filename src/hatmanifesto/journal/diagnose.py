@@ -117,10 +117,10 @@ def pieces(data: bytes, known: range, near: range) -> list[Piece]:
     step = 1 if len(data) % 8 else 8  # bytes were taken out or put in
     at = 0
     while at < len(data):
-        end = _record_end(data, at)
+        end = record_end(data, at)
         seq = stored_seq(data, at, end, known, near)
         if seq < 0:
-            if not (end == len(data) or stored_seq(data, end, _record_end(data, end), known, near) >= 0):
+            if not (end == len(data) or stored_seq(data, end, record_end(data, end), known, near) >= 0):
                 places = range(at + step, len(data), step)
                 end = next((p for p in places if _readable(data, p, near)), len(data))
             found.append(Piece(-1, data[at], at, end))
@@ -136,7 +136,7 @@ def whole_records(data: bytes, first_seq: int) -> tuple[int, int, bool]:
     Returns their number, their length in bytes, and whether what follows is only a record that was cut.
     """
     at, seq = 0, first_seq
-    while (end := _record_end(data, at)) > at and stored_seq(data, at, end, range(seq, seq + 1)) == seq:
+    while (end := record_end(data, at)) > at and stored_seq(data, at, end, range(seq, seq + 1)) == seq:
         at, seq = end, seq + 1
     return seq - first_seq, at, end <= at and _cut_short(data, at)
 
@@ -151,10 +151,11 @@ def _cut_short(data: bytes, at: int) -> bool:
         return kind in record.KIND_NAMES and left < words * 8
     if words != BLOB_WORDS:
         return False
-    return left < BLOB_WORDS * 8 or left < BLOB_WORDS * 8 + int.from_bytes(data[at + 16 : at + 24], "little")
+    length = int.from_bytes(data[at + 16 : at + 24], "little")
+    return left < BLOB_WORDS * 8 or left < BLOB_WORDS * 8 + (length + 7 & ~7)
 
 
-def _record_end(data: bytes, at: int) -> int:
+def record_end(data: bytes, at: int) -> int:
     """Where the record at `at` ends by its own word count; `at` when that cannot be a record."""
     if at + 16 > len(data):
         return at
@@ -187,4 +188,4 @@ def stored_seq(data: bytes, begin: int, end: int, known: range, near: range = ra
 
 
 def _readable(data: bytes, at: int, near: range) -> bool:
-    return stored_seq(data, at, _record_end(data, at), near) >= 0
+    return stored_seq(data, at, record_end(data, at), near) >= 0

@@ -70,7 +70,7 @@ class JournalIndex:
         try:
             self._database = sqlite3.connect(self.index_path)
             row = self._database.execute("select * from state").fetchone()
-            if row and self._continues(row):
+            if row and len(row) == 6 and self._continues(row):
                 _extend(self._database, self._descriptor, row[4])
                 return False
         except sqlite3.DatabaseError:  # no index yet, or not one of ours

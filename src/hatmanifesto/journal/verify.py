@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hatmanifesto.journal.columns import BATCH_BYTES, split, unchanged
-from hatmanifesto.journal.diagnose import Damage, Finding, span, whole_records
+from hatmanifesto.journal.diagnose import Damage, Finding, record_end, span, whole_records
 from hatmanifesto.journal.format import (
     FILE_HEADER_BYTES,
     GROUP_HEADER_BYTES,
     GROUP_MAGIC,
+    MAX_PAYLOAD,
     DamagedError,
     FileHeader,
     Group,
@@ -27,7 +28,7 @@ _SECTOR: Final = 512
 
 
 class Torn(NamedTuple):
-    """A group cut off: its first `records` records (`length` bytes) are whole, the last `cut` bytes are not."""
+    """A group cut off: its first `records` records, `length` bytes, are whole, the last `cut` bytes not."""
 
     offset: int
     first_seq: int
@@ -81,14 +82,26 @@ def verify(path: str | Path) -> Report:
     try:
         size = os.fstat(descriptor).st_size
         report = _Verifier(descriptor, path, size, size).report
-        if report.damaged:
-            end = -(-_written_end(descriptor, size) // _SECTOR) * _SECTOR
-            if FILE_HEADER_BYTES < end < size:
-                again = _Verifier(descriptor, path, end, size).report
-                return report if again.damaged else again
-        return report
+        return (_without_zeros(descriptor, path, size) or report) if report.damaged else report
     finally:
         os.close(descriptor)
+
+
+def _without_zeros(descriptor: int, path: str | Path, size: int) -> Report | None:
+    """Report on the file without the zeros at its end; None when they do not explain the damage.
+
+    Fewer zeros than a sector may have been written so. The last record written may end in zeros of its own.
+    """
+    end = _written_end(descriptor, size)
+    if not FILE_HEADER_BYTES < end <= size - _SECTOR:
+        return None
+    report = _Verifier(descriptor, path, end, size).report
+    if report.damaged or report.torn is None:
+        return None
+    begin = report.torn.offset + GROUP_HEADER_BYTES + report.torn.length
+    begin += record_end(read_at(descriptor, begin, min(size - begin, MAX_PAYLOAD)), 0)
+    longer = _Verifier(descriptor, path, begin, size).report
+    return report if longer.damaged or longer.records < report.records else longer
 
 
 def _written_end(descriptor: int, size: int) -> int:
@@ -150,7 +163,7 @@ class _Verifier:
         for group in walk(self._descriptor, at, self._end):
             chained = self._previous is None or chain_digest(self._previous, group) == group.digest
             if group.first_seq != self._expected or not chained:
-                return self._odd_group(group)
+                return self._odd_group(group, chained)
             self._expected += group.records
             self._accept(group)
             self._moved = False
@@ -167,13 +180,12 @@ class _Verifier:
     def _check_held(self) -> None:
         """Check the records of the groups held: all at once, and one by one when something is wrong."""
         groups, self._held, self._held_bytes = self._held, [], 0
-        if not groups:
+        if not groups or self._sound(groups):
             return
-        if not self._sound(groups):
-            for group in groups:
-                if not self._sound([group]):
-                    last = group.first_seq + group.records - 1
-                    self._diagnose(group.payload, group, last)
+        for group in groups:
+            self._expected = group.first_seq + group.records
+            if not self._sound([group]):
+                self._expected = self._diagnose(group.payload, group, group.end)
 
     def _sound(self, groups: list[Group]) -> bool:
         """Whether all their records are as they should be; if so, count them."""
@@ -192,11 +204,11 @@ class _Verifier:
         report.closed = int(batch.kinds[-1]) == record.CLOSE
         return True
 
-    def _odd_group(self, group: Group) -> int:
+    def _odd_group(self, group: Group, chained: bool) -> int:
         """A group out of sequence, or that is not what the chain says; return where the next one begins."""
         self._check_held()
         last = group.first_seq + group.records - 1
-        explained = self._moved
+        explained = self._moved or chained
         self._moved = group.first_seq != self._expected
         if self._moved:
             self._out_of_sequence(group, last)
@@ -209,7 +221,7 @@ class _Verifier:
         else:
             end = self._region_end(group)
             data = read_at(self._descriptor, group.offset + GROUP_HEADER_BYTES, end - group.offset)
-            following = self._diagnose(data[: end - group.offset - GROUP_HEADER_BYTES], group, last)
+            following = self._diagnose(data[: end - group.offset - GROUP_HEADER_BYTES], group, end)
         self._expected = max(self._expected, following)
         self._previous = group.digest
         return end
@@ -264,7 +276,7 @@ class _Verifier:
         last = header.first_seq + header.records - 1
         if self._moved:
             self._out_of_sequence(group, last)
-        self._expected = max(self._expected, self._diagnose(body, group, last))
+        self._expected = max(self._expected, self._diagnose(body, group, end))
         self._previous = header.digest
         return end
 
@@ -301,8 +313,13 @@ class _Verifier:
         self._previous = None
         return end
 
-    def _diagnose(self, data: bytes, group: Group, last: int) -> int:
+    def _diagnose(self, data: bytes, group: Group, end: int) -> int:
+        """Name what happened in a group whose bytes reach to `end`; return the number its next record has."""
         begin = group.offset + GROUP_HEADER_BYTES
+        last = group.first_seq + group.records - 1
+        after = self._header_at(end)
+        if after is not None and after.first_seq > group.first_seq:
+            last = after.first_seq - 1  # this group's own count may have been made to fit
         damage = Damage(data, begin, group.first_seq, last, self._known())
         for finding in damage.findings:
             self._add(*finding)
