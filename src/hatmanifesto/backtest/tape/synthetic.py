@@ -58,7 +58,7 @@ _Row = tuple[int, int, int, int, int]
 
 
 def generate(*, seed: int, minutes: int, instruments: Sequence[str] = ("BTC", "ETH")) -> MemoryTape:
-    """Return a synthetic tape in memory: about 700 rows a minute and instrument. The same seed, the same tape."""
+    """Return a synthetic tape in memory: about 700 rows a minute and coin; one seed, one tape."""
     specs = _specs(instruments)
     return MemoryTape(_rows(seed, minutes, specs), [spec.build(i) for i, spec in enumerate(specs)])
 
@@ -121,7 +121,7 @@ class _ToyMarket:
         start = instrument.parse_price(START_PRICES[instrument.name])
         # twice the start is a safe grid even where the walk gains a figure
         self._tick = int(instrument.tick_at(start * 2))
-        self._lot = max(1, 10 ** int(instrument.money_scale) * 20 // start)  # about 20 USDC
+        self._lot: int = max(1, 10 ** int(instrument.money_scale) * 20 // start)  # about 20 USDC
         middle = start // self._tick
         self._levels: list[dict[int, int]] = [
             {middle - i: self._size() for i in range(_DEPTH)},
@@ -135,7 +135,8 @@ class _ToyMarket:
         return self._rng.getrandbits(32) % n
 
     def _size(self) -> int:
-        return self._lot * (1 + self._below(50) * (1 + self._below(4)))
+        size: int = self._lot * (1 + self._below(50) * (1 + self._below(4)))
+        return size
 
     def _best(self, side: int) -> int:
         best: int = max(self._levels[0]) if side > 0 else min(self._levels[1])

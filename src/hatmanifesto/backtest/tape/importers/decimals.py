@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+_PLAIN = r"^[+-]?[0-9]+(\.[0-9]*)?$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -16,18 +17,21 @@ def decimal_units(texts: pl.Series, scale: int) -> pl.Series:
     Plain decimals go through columns; the rest (`1e-05`, as Python prints small sizes) one by one.
     """
     texts = texts.rename("text")
-    split = texts.str.splitn(".", 2).struct.rename_fields(["whole", "fraction"]).struct.unnest()
-    units = split.select(
-        pl.when(pl.col("fraction").fill_null("").str.strip_chars_end("0").str.len_bytes() <= scale)
-        .then(
-            pl.concat_str(
-                pl.col("whole"),
-                pl.col("fraction").fill_null("").str.strip_chars_end("0").str.pad_end(scale, "0"),
-            )
+    fraction = pl.col("fraction").fill_null("").str.strip_chars_end("0")
+    units = (
+        texts.to_frame()
+        .select(
+            "text",
+            pl.col("text").str.splitn(".", 2).struct.rename_fields(["whole", "fraction"]).alias("parts"),
         )
-        .cast(pl.Int64, strict=False)
-        .alias("units")
-    )["units"]
+        .unnest("parts")
+        .select(
+            pl.when(pl.col("text").str.contains(_PLAIN) & (fraction.str.len_bytes() <= scale))
+            .then(pl.concat_str("whole", fraction.str.pad_end(scale, "0")))
+            .cast(pl.Int64, strict=False)
+        )
+        .to_series()
+    )
     left = (units.is_null() & texts.is_not_null()).arg_true()
     if len(left):
         units = units.scatter(left, [exact_units(text, scale) for text in texts.gather(left).to_list()])
@@ -45,6 +49,11 @@ def exact_units(text: str, scale: int) -> int | None:
     scaled = value.scaleb(scale)
     whole = int(scaled)
     return whole if whole == scaled and abs(whole) < 1 << 63 else None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a finite decimal number, exponent allowed."""
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def decimals_of(texts: pl.Series) -> int:

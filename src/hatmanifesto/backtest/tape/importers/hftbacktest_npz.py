@@ -266,7 +266,7 @@ class _Converter:
         if not good.all():
             row = int(np.argmin(good))
             raise UserError(
-                f"{self.path.name}, row {first_row + row}: {what} {float(values[row])} is off the {step_name} "
+                f"{self.path.name}, row {first_row + row}: {what} {values[row]} is off the {step_name} "
                 f"{Decimal(step).scaleb(-scale)}",
                 f"give the source's true step with --{step_name}",
             )

@@ -33,7 +33,7 @@ from hatmanifesto.backtest.tape.format import (
     Source,
     message_ends,
 )
-from hatmanifesto.backtest.tape.importers.decimals import decimal_units, decimals_of, exact_units, filled
+from hatmanifesto.backtest.tape.importers.decimals import decimal_units, decimals_of, filled, is_number
 from hatmanifesto.backtest.tape.importers.hyperliquid_perps import perp, size_decimals
 from hatmanifesto.backtest.tape.importers.request import (
     ImportRequest,
@@ -366,12 +366,11 @@ def _malformed_row(path: Path, first_line: int, row: int, why: str) -> UserError
 def _explain(text: str | None, name: str, scale: int) -> str:
     if text is None:
         return f"{name} is empty"
-    exact = exact_units(text, 18)
-    if exact is None:
+    if not is_number(text):
         return f"{name} {text!r} is not a number"
-    if exact < 0:
+    if text.strip().startswith("-"):
         return f"{name} {text!r} is negative"
-    return f"{name} {text!r} has more than {scale} decimals, which this instrument does not allow"
+    return f"{name} {text!r} has more than {scale} decimals, or is too large"
 
 
 def _most_size_decimals(files: list[_File]) -> int:
