@@ -16,7 +16,7 @@ _INITIAL_SLOTS: Final = 64
 
 @final
 class StateMachine:
-    """Orders by slot, their transitions, and a first-in-first-out line of deadlines."""
+    """Orders by slot, their transitions, and a line of deadlines, earliest first."""
 
     def __init__(self) -> None:
         self._table: Final[TransitionTable] = TransitionTable()
@@ -33,6 +33,10 @@ class StateMachine:
         for _ in range(2 * SLOT_COUNT):
             deadlines = append(deadlines, i64(0))
         self._deadlines: vec[i64] = deadlines
+        times = vec[i64](capacity=2 * SLOT_COUNT)
+        for _ in range(2 * SLOT_COUNT):
+            times = append(times, i64(0))
+        self._times: vec[i64] = times
         self._deadline_head: i64 = 0
         self._deadline_count: i64 = 0
 
@@ -89,14 +93,24 @@ class StateMachine:
         return (DONE_BITS >> order.state) & 1 == 1
 
     def expect_answer(self, order: Order, deadline_ns: i64) -> None:
-        """The venue must answer by deadline_ns. Deadlines must be set in rising order to fire in time."""
+        """The venue must answer by deadline_ns. The line is kept in rising order; mostly that is the end of it."""
         order.deadline_ns = deadline_ns
         if self._deadline_count >= 2 * SLOT_COUNT:
             self.next_deadline()
         if self._deadline_count >= 2 * SLOT_COUNT:
             self._compact()
-        at = (self._deadline_head + self._deadline_count) & (2 * SLOT_COUNT - 1)
+        count = self._deadline_count
+        at = (self._deadline_head + count) & (2 * SLOT_COUNT - 1)
+        while count > 0:
+            before = (at - 1) & (2 * SLOT_COUNT - 1)
+            if self._times[before] <= deadline_ns:
+                break
+            self._times[at] = self._times[before]
+            self._deadlines[at] = self._deadlines[before]
+            at = before
+            count -= 1
         self._deadlines[at] = order.order_id
+        self._times[at] = deadline_ns
         self._deadline_count += 1
 
     def _compact(self) -> None:
@@ -107,14 +121,19 @@ class StateMachine:
         self._deadline_count = 0
         for order in waiting:
             self._deadlines[self._deadline_count] = order.order_id
+            self._times[self._deadline_count] = order.deadline_ns
             self._deadline_count += 1
 
     def next_deadline(self) -> Order | None:
-        """Return the order whose answer is awaited longest, or None; settled ones are dropped from the line."""
+        """Return the order with the earliest deadline, or None; settled ones are dropped from the line."""
         while self._deadline_count > 0:
             order_id = self._deadlines[self._deadline_head]
             order = self.orders[order_id & SLOT_MASK]
-            if order.order_id == order_id and order.deadline_ns > 0 and (LIVE_BITS >> order.state) & 1:
+            if (
+                order.order_id == order_id
+                and order.deadline_ns == self._times[self._deadline_head]
+                and (LIVE_BITS >> order.state) & 1
+            ):
                 return order
             self._deadline_head = (self._deadline_head + 1) & (2 * SLOT_COUNT - 1)
             self._deadline_count -= 1
