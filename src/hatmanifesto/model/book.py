@@ -215,8 +215,8 @@ class Book:
     """Both sides of one instrument, fed by rows in the order in which an observer learns of them.
 
     The merge rule, the same for the simulated exchange and the engine's market view: a snapshot replaces
-    everything, but a best price (BBO) that the venue stamped later than the snapshot is applied again on
-    top of it; a BBO removes the levels that it proves gone, on its own side and on the other.
+    everything, but best prices (BBO) that the venue stamped later than the snapshot are applied again on
+    top of it, the older first; a BBO older than the last snapshot or BBO is passed over. A BBO removes the levels that it proves gone, on its own side and on the other.
     """
 
     def __init__(self) -> None:
@@ -229,6 +229,7 @@ class Book:
         self.bbo_ask: i64 = 0
         self.bbo_ask_size: i64 = 0
         self.snapshots: i64 = 0
+        self.snapshot_ts: i64 = 0
 
     def apply(self, meta: i64, price: i64, size: i64, exch_ts: i64) -> None:
         """Apply one DEPTH, BBO or SNAPSHOT row; rows of other kinds are ignored."""
@@ -251,12 +252,18 @@ class Book:
                     self.asks.set(price, size)
             if meta & MORE == 0:
                 self.snapshots += 1
-                if self.bbo_bid_ts > exch_ts:
+                self.snapshot_ts = exch_ts
+                bid_first = self.bbo_bid_ts <= self.bbo_ask_ts
+                if bid_first and self.bbo_bid_ts > exch_ts:
                     self._merge_bbo(1, self.bbo_bid, self.bbo_bid_size)
                 if self.bbo_ask_ts > exch_ts:
                     self._merge_bbo(-1, self.bbo_ask, self.bbo_ask_size)
+                if not bid_first and self.bbo_bid_ts > exch_ts:
+                    self._merge_bbo(1, self.bbo_bid, self.bbo_bid_size)
 
     def _apply_bbo(self, side: i64, price: i64, size: i64, exch_ts: i64) -> None:
+        if exch_ts < self.snapshot_ts:
+            return
         if side > 0:
             if exch_ts < self.bbo_bid_ts:
                 return
