@@ -75,7 +75,9 @@ class MakerRouter:
             awaited = awaited_buy if quote.side > 0 else awaited_sell
             if missing <= 0 or awaited:
                 missing = 0
-            elif quote.matched > 0 and instrument.notional(quote.price, missing) < instrument.min_notional:
+            elif quote.matched > 0 and missing <= instrument.max_size and (
+                instrument.notional(quote.price, missing) < instrument.min_notional
+            ):
                 missing = 0  # a top-up too small for the venue: wait for more fills
             self.place_size[at] = missing
 

@@ -15,6 +15,8 @@ from hatmanifesto.model.order_state import CANCEL_PENDING
 from hatmanifesto.model.reasons import (
     ACCOUNT_NOTIONAL,
     LEVERAGE,
+    MAX_PRICE,
+    MAX_SIZE,
     NO_MARK,
     NONE,
     ORDER_COUNT,
@@ -164,6 +166,11 @@ class RiskManager:
             return self._refuse(NO_MARK, mark, 1)
         if size > limits.max_order_size:
             return self._refuse(ORDER_SIZE, size, limits.max_order_size)
+        # inside these bounds the products below fit 64 bits
+        if price > holding.instrument.max_price:
+            return self._refuse(MAX_PRICE, price, holding.instrument.max_price)
+        if size > holding.instrument.max_size:
+            return self._refuse(MAX_SIZE, size, holding.instrument.max_size)
         notional = (price if price > mark else mark) * size * holding.factor
         if notional > limits.max_order_notional:
             return self._refuse(ORDER_NOTIONAL, notional, limits.max_order_notional)
