@@ -115,6 +115,10 @@ class DecisionClock:
         self.stale_ns: i64 = NEVER
         self.pending: i64 = 0
         self.decisions: i64 = 0
+        self.seen_buy_volume: i64 = 0
+        self.seen_sell_volume: i64 = 0
+        self.seen_trades: i64 = 0
+        self.seen_imbalance: i64 = 0
 
 
 @final
@@ -459,11 +463,15 @@ class Engine(EngineInput):
         view.ask_size = book.asks.best_size()
         view.book_ts_ns = market.book_ts_ns
         view.mark_price = market.value_price()
-        view.buy_volume = market.buy_volume
-        view.sell_volume = market.sell_volume
-        view.trades = market.trades
-        view.order_flow_imbalance = market.order_flow_imbalance
-        market.since_decision_read()
+        # a desk counts from its own last decision, whatever others on this instrument did meanwhile
+        view.buy_volume = market.buy_volume - clock.seen_buy_volume
+        view.sell_volume = market.sell_volume - clock.seen_sell_volume
+        view.trades = market.trades - clock.seen_trades
+        view.order_flow_imbalance = market.order_flow_imbalance - clock.seen_imbalance
+        clock.seen_buy_volume = market.buy_volume
+        clock.seen_sell_volume = market.sell_volume
+        clock.seen_trades = market.trades
+        clock.seen_imbalance = market.order_flow_imbalance
         if market.context_changed:
             market.context_changed = False
             self.recorder.put3(

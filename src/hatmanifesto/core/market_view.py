@@ -21,7 +21,7 @@ FAR_ABOVE: Final = (1 << 62) - 1
 class MarketView:
     """Merges the rows of a venue's channels for one instrument.
 
-    Volumes are in size units; order-flow imbalance is the sum of Cont, Kukanov and Stoikov's e (2014)
+    Volumes and trades count from the start, in size units; order-flow imbalance is the sum of Cont, Kukanov and Stoikov's e (2014)
     in size units, positive when bids grew or asks shrank.
     """
 
@@ -78,7 +78,8 @@ class MarketView:
             self.funding_rate = price
             self.context_changed = True
         else:
-            self.book_ts_ns = exch_ts
+            if exch_ts > self.book_ts_ns:
+                self.book_ts_ns = exch_ts
             self.book.apply(meta, price, size, exch_ts)
             if meta & MORE == 0:
                 bits = self._top_changed()
@@ -130,10 +131,3 @@ class MarketView:
         if self.mark_price > 0:
             return self.mark_price
         return self.book.mid()
-
-    def since_decision_read(self) -> None:
-        """Start the accumulators anew."""
-        self.buy_volume = 0
-        self.sell_volume = 0
-        self.trades = 0
-        self.order_flow_imbalance = 0
