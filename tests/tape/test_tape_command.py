@@ -1,6 +1,10 @@
 """`hat tape` as a person and a machine meet it: exit codes, one JSON object, nothing half written."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hatmanifesto.cli.tape import app
-from tape.samples import BID, BOOKS, BOTH, PRICES, TRADES, events, write_recorder
+from tape.samples import BID, BOOKS, BOTH, EVENT, PRICES, TRADES, events, write_recorder
 
 
 def hat_tape(*arguments: str | Path) -> Result:
@@ -149,17 +153,37 @@ def test_info_of_what_is_no_tape(tmp_path: Path) -> None:
         assert "error" in answer(result)
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hatmanifesto.backtest.tape.importers import detect
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setitem(detect.IMPORTERS, "hyperliquid-recorder", interrupted)
-    (tmp_path / "out").mkdir()
-    result = hat_tape("import", recording, "-o", tmp_path / "out" / "a.tape")
-    assert result.exit_code == 130
-    assert list((tmp_path / "out").iterdir()) == []
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_import_leaves_nothing(tmp_path: Path, stop: signal.Signals) -> None:
+    count = 400_000
+    data = np.zeros(count, EVENT)
+    data["ev"], data["px"], data["qty"] = 1 | BOTH | BID, 1.0, np.arange(count)
+    data["exch_ts"] = data["local_ts"] = np.arange(count) * 1_000
+    np.savez_compressed(tmp_path / "perp.npz", data=data)
+    out = tmp_path / "out"
+    out.mkdir()
+    # reading is slowed down, so that there is time to stop it
+    slow = (
+        "import time; from hatmanifesto.backtest.tape.importers import hftbacktest_npz as h\n"
+        "h._BATCH = 2000; real = h._read_exactly; h._read_exactly = lambda *a: (time.sleep(0.02), real(*a))[1]\n"
+        "from hatmanifesto.cli.tape import app; app()"
+    )
+    command = [sys.executable, "-c", slow, "import", str(tmp_path / "perp.npz"), "-o", str(out / "a.tape")]
+    process = subprocess.Popen(
+        [*command, "--tick", "1", "--lot", "1", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any(out.iterdir()):  # its partial file
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(stop)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert json.loads(stdout)["error"]["message"] == "interrupted"
+    assert list(out.iterdir()) == []
 
 
 def test_a_synthetic_tape_from_the_command_line(tmp_path: Path) -> None:

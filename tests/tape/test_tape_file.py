@@ -104,7 +104,7 @@ def test_a_message_longer_than_a_chunk_is_one_chunk(tmp_path: Path) -> None:
         tmp_path / "a.tape", np.concatenate([rows((1, 2, BUY, 1, 1)), long, rows((7, 8, BUY, 1, 1))])
     )
     with Tape.open(path) as tape:
-        assert [entry.rows for entry in tape.stream("exchange").index] == [1, 20, 1]
+        assert [entry.rows for entry in tape.stream("exchange").chunks] == [1, 20, 1]
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
@@ -118,6 +118,7 @@ def test_one_order_is_stored_once_and_shared(tmp_path: Path) -> None:
         assert tape.same_order
         assert tape.stream("exchange").chunk(1) is tape.stream("receiver").chunk(1)
         assert [i.name for i in tape.instruments] == ["BTC"]
+        assert tape.stream("exchange").chunk(tape.stream("exchange").count) == b""
 
 
 def test_find_names_the_chunk_where_a_time_begins(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`hat tape`: import recordings, and say what a tape holds."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,7 @@ def import_recording(
         from hatmanifesto.backtest.tape.writer import TapeWriter
 
         found, files = find_source(source, source_format)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped import cleans up like Ctrl-C
         request = ImportRequest(
             files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict
         )

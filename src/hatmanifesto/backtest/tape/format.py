@@ -9,6 +9,7 @@ Two streams hold the rows: `exchange` in non-decreasing order of the venue's clo
 receiver's clock. Where both orders are the same the receiver stream is an alias and stored once.
 """
 
+from abc import abstractmethod
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import FIRST, MORE, ROW_BYTES
+from hatmanifesto.model.ports import ChunkSource
 
 MAGIC: Final = b"HATTAPE\n"
 END_MAGIC: Final = b"\nEPATTAH"
@@ -108,19 +110,22 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     content_hash: str
 
 
-class RowStream(Protocol):
+class RowStream(ChunkSource):
     """One time-ordered stream of a tape, read chunk by chunk."""
 
     @property
+    @abstractmethod
     def count(self) -> int:
         """Number of chunks."""
 
     @property
+    @abstractmethod
     def rows(self) -> int:
         """Number of rows."""
 
-    def chunk(self, i: int) -> bytes:
-        """Return the packed rows of chunk i, 40 bytes each; raises IndexError outside."""
+    @abstractmethod
+    def chunk(self, index: int) -> bytes:
+        """Return the packed rows of a chunk, 40 bytes each; empty bytes after the last one."""
 
 
 class TapeLike(Protocol):

@@ -27,6 +27,7 @@ from hatmanifesto.backtest.tape.format import (
     ChunkEntry,
     Footer,
     Rows,
+    RowStream,
     StreamEntry,
     check_messages,
     message_ends,
@@ -42,38 +43,38 @@ _KEPT_CHUNKS = 8
 _AGAIN = "import the recording again with `hat tape import`"
 
 
-class TapeStream:
+class TapeStream(RowStream):
     """One stream of an open tape. Chunks are unpacked on demand and shared with the other stream."""
 
     def __init__(self, tape: "Tape", name: str, entry: StreamEntry) -> None:
         self._tape = tape
         self.name: Final = name
-        self.index: Final[list[ChunkEntry]] = entry.chunks
+        self.chunks: Final[list[ChunkEntry]] = entry.chunks
         self.blake2b: Final = entry.blake2b
         self._rows = entry.rows
 
     @property
     def count(self) -> int:
         """Number of chunks."""
-        return len(self.index)
+        return len(self.chunks)
 
     @property
     def rows(self) -> int:
         """Number of rows."""
         return self._rows
 
-    def chunk(self, i: int) -> bytes:
-        """Return the packed rows of chunk i, 40 bytes each; raises UserError where the file is damaged."""
-        if not 0 <= i < len(self.index):
-            raise IndexError(f"chunk {i} of {len(self.index)}")
-        return self._tape.unpack(self.index[i], f"chunk {i} of the {self.name} stream")
+    def chunk(self, index: int) -> bytes:
+        """Return a chunk's packed rows, empty bytes after the last; raises UserError where it is damaged."""
+        if index >= len(self.chunks):
+            return b""
+        return self._tape.unpack(self.chunks[index], f"chunk {index} of the {self.name} stream")
 
     def find(self, ts_ns: int) -> int:
         """Return the first chunk that may hold rows stamped at or after a time; `count` when none does."""
-        low, high = 0, len(self.index)
+        low, high = 0, len(self.chunks)
         while low < high:
             middle = (low + high) // 2
-            if self.index[middle].last_ts < ts_ns:
+            if self.chunks[middle].last_ts < ts_ns:
                 low = middle + 1
             else:
                 high = middle
@@ -176,7 +177,7 @@ class Tape:
         self.close()
 
 
-class MemoryStream:
+class MemoryStream(RowStream):
     """A stream cut from an array in memory, for tests and benchmarks."""
 
     def __init__(self, rows: Rows, chunk_rows: int) -> None:
@@ -200,9 +201,9 @@ class MemoryStream:
         """Number of rows."""
         return self._rows
 
-    def chunk(self, i: int) -> bytes:
-        """Return the packed rows of chunk i."""
-        return self._chunks[i]
+    def chunk(self, index: int) -> bytes:
+        """Return a chunk's packed rows, empty bytes after the last."""
+        return self._chunks[index] if index < len(self._chunks) else b""
 
 
 class MemoryTape:
