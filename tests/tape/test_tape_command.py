@@ -165,7 +165,8 @@ def test_a_stopped_import_leaves_nothing(tmp_path: Path, stop: signal.Signals) -
     # reading is slowed down, so that there is time to stop it
     slow = (
         "import time; from hatmanifesto.backtest.tape.importers import hftbacktest_npz as h\n"
-        "h._BATCH = 2000; real = h._read_exactly; h._read_exactly = lambda *a: (time.sleep(0.02), real(*a))[1]\n"
+        "h._BATCH = 2000; real = h._read_exactly\n"
+        "h._read_exactly = lambda *a: (time.sleep(0.02), real(*a))[1]\n"
         "from hatmanifesto.cli.tape import app; app()"
     )
     command = [sys.executable, "-c", slow, "import", str(tmp_path / "perp.npz"), "-o", str(out / "a.tape")]
