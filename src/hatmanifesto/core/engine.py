@@ -17,15 +17,14 @@ from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
 from hatmanifesto.core.strategy import Quote, Quotes, Strategy, View
+from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
     INSTRUMENT_MASK,
     INSTRUMENT_SHIFT,
     OFFSET_META,
-    OFFSET_PRICE,
-    OFFSET_SIZE,
     ROW_BYTES,
 )
-from hatmanifesto.model.order import Order, pack_side_flags
+from hatmanifesto.model.order import Order
 from hatmanifesto.model.order_state import (
     APPROVE,
     ATTRIBUTE,
@@ -36,7 +35,6 @@ from hatmanifesto.model.order_state import (
     FIND_OPEN,
     NO_STATE,
     PARTIALLY_FILLED,
-    RAISE_SIGNAL,
     REQUEST_CANCEL,
     SUBMIT,
     TIME_OUT,
@@ -45,7 +43,6 @@ from hatmanifesto.model.order_state import (
     VALIDATE,
     VENUE_BITS,
 )
-from hatmanifesto.model.order_state import DENY as DENY_TRIGGER
 from hatmanifesto.model.ports import NEVER, EngineInput, OrderGateway
 from hatmanifesto.model.reasons import (
     CANCEL_OPERATOR,
@@ -68,16 +65,12 @@ from hatmanifesto.model.record import (
     FAULT,
     FILL,
     FUNDING_PAYMENT,
-    INTENT,
     ORDER_EVENT,
     QUERY,
-    SUBMIT as SUBMIT_RECORD,
+    SUBMIT,
     TIMEOUT,
-    VIEW,
-)  # fmt: skip
-
-LAST_VIEW: Final = 1 << 24
-
+    VENUE_ID,
+)
 
 @final
 class EngineSettings:
@@ -140,7 +133,6 @@ class Engine(EngineInput):
         recorder: Recorder,
         settings: EngineSettings,
     ) -> None:
-        super().__init__()
         self.markets: Final[list[MarketView]] = markets
         self.portfolio: Final[Portfolio] = portfolio
         self.clocks: Final[list[DecisionClock]] = clocks
@@ -160,7 +152,9 @@ class Engine(EngineInput):
         self.faults: i64 = 0
         self.replaying: bool = False
         for clock in clocks:
-            markets[clock.desk.holding.instrument.index].wanted |= clock.triggers
+            market = markets[clock.desk.holding.instrument.index]
+            market.instrument = clock.desk.holding.instrument.index
+            market.wanted |= clock.triggers
 
     # -- the session ------------------------------------------------------------------------------
 
@@ -192,29 +186,16 @@ class Engine(EngineInput):
     # -- market data ------------------------------------------------------------------------------
 
     def on_rows(self, chunk: bytes, offset: i64, end: i64, until_ns: i64, clock_offset: i64, delay_ns: i64) -> i64:
-        markets = self.markets
         limit = until_ns if until_ns < self.next_timer_ns else self.next_timer_ns
         limit -= delay_ns
-        current: i64 = 0
-        market = markets[0]
-        while offset < end:
-            stamp = read_i64_le(chunk, offset + clock_offset)
-            if stamp > limit:
-                break
-            meta = read_i64_le(chunk, offset + OFFSET_META)
-            index = (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
-            if index != current:
-                current = index
-                market = markets[index]
-            bits = market.apply(
-                meta,
-                read_i64_le(chunk, offset + OFFSET_PRICE),
-                read_i64_le(chunk, offset + OFFSET_SIZE),
-                read_i64_le(chunk, offset),
-            )
-            offset += ROW_BYTES
-            if bits & market.wanted and self._market_moved(index, bits, stamp + delay_ns):
-                break
+        while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
+            instrument = (read_i64_le(chunk, offset + OFFSET_META) >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
+            market = self.markets[instrument]
+            offset = market.take_rows(chunk, offset, end, limit, clock_offset)
+            if market.moved != 0:
+                now = read_i64_le(chunk, offset - ROW_BYTES + clock_offset) + delay_ns
+                if self._market_moved(instrument, market.moved, now):
+                    break
         return offset
 
     def _market_moved(self, instrument: i64, bits: i64, now: i64) -> bool:
@@ -269,9 +250,10 @@ class Engine(EngineInput):
     def on_timeout(self, now: i64, order_id: i64) -> None:
         """An answer is overdue: the order is unknown from here on, is cancelled, and is asked about."""
         self.now = now
-        order = self.machine.find(order_id)
-        if order is None or not order.live():
+        found = self.machine.find(order_id)
+        if found is None or not found.live():
             return
+        order: Order = found
         self.recorder.put1(TIMEOUT, TIME_OUT, now, order_id)
         order.deadline_ns = 0
         self._fault(STATE_TIMEOUT, now, order_id, now - order.submitted_ns, self.settings.answer_timeout_ns)
@@ -307,16 +289,19 @@ class Engine(EngineInput):
         self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64
     ) -> None:
         self.now = now
-        self.recorder.put3(ORDER_EVENT, trigger | reason << 8, now, order_id, exch_ts, venue_order_id)
-        order = self.machine.find(order_id)
+        self.recorder.put2(ORDER_EVENT, trigger | reason << 8, now, order_id, exch_ts)
+        if venue_order_id != 0:
+            self.recorder.put2(VENUE_ID, 0, now, order_id, venue_order_id)
+        found = self.machine.find(order_id)
         if trigger < 0 or trigger >= TRIGGER_COUNT or (VENUE_BITS >> trigger) & 1 == 0:
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, NO_STATE)
             return
-        if order is None or not order.live():
+        if found is None or not found.live():
             # what crossed with the order's end says nothing new; but alive it must not be
             if trigger == FIND_OPEN:
                 self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
             return
+        order: Order = found
         before = order.state
         if not self.machine.move(order, trigger):
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, before)
@@ -363,10 +348,11 @@ class Engine(EngineInput):
         )
         holding = self.portfolio.holdings[instrument]
         holding.position.apply_fill(side, price, size, fee, taker)
-        order = self.machine.find(order_id)
-        if order is None:
+        found = self.machine.find(order_id)
+        if found is None:
             self._fault(LATE_FILL, now, order_id, size, 0)
             return
+        order: Order = found
         clock = self._clock_of(order)
         clock.desk.position.apply_fill(side, price, size, fee, taker)
         if not order.live():
@@ -446,7 +432,7 @@ class Engine(EngineInput):
 
     def cancel_desk(self, now: i64, desk: Desk, reason: i64) -> None:
         """Cancel one desk's working orders."""
-        for order in desk.orders.copy():
+        for order in desk.orders.snapshot():
             self._cancel(order, now, reason)
 
     # -- decisions --------------------------------------------------------------------------------
@@ -507,7 +493,9 @@ class Engine(EngineInput):
         bid: i64 = 0
         ask: i64 = FAR_ABOVE
         for desk in holding.desks:
-            for order in desk.orders:
+            orders = desk.orders
+            for at in range(orders.count):
+                order = orders.items[at]
                 if order.side > 0:
                     if order.price > bid:
                         bid = order.price
@@ -532,7 +520,6 @@ class Engine(EngineInput):
         holding.book_ts_ns = view.book_ts_ns
         if view.mark_price > 0:
             holding.mark_price = view.mark_price
-        self._record_view(desk, view, now, trigger)
         clock.pending = 0
         clock.deferred_ns = NEVER
         clock.allowed_ns = now + clock.min_interval_ns
@@ -540,14 +527,20 @@ class Engine(EngineInput):
         self.risk.start_decision()
         quotes = self.quotes
         quotes.count = 0
+        # not quoting on an empty, locked, crossed or stale book: what works is withdrawn
         if view.bid_price > 0 and view.ask_price > view.bid_price and (
             now - view.book_ts_ns <= self.validator.max_book_age_ns
         ):
-            clock.strategy.quote(view, quotes)
-        # else: not quoting on an empty, locked, crossed or stale book; what works is withdrawn
+            try:
+                clock.strategy.quote(view, quotes)
+            except BaseException:
+                quotes.count = 0
+                self.recorder.put_view(desk.index, view, quotes)
+                raise
+        self.recorder.put_view(desk.index, view, quotes)
         self._carry_out(clock, quotes, now)
         clock.stale_ns = NEVER
-        if desk.orders:
+        if desk.orders.count > 0:
             clock.stale_ns = self._stale_after(view.book_ts_ns, now)
         if now >= self.next_equity_ns:
             self._record_equity(now)
@@ -557,24 +550,6 @@ class Engine(EngineInput):
         age = self.validator.max_book_age_ns
         due = book_ts_ns + age + 1
         return due if due > now else now + age + 1
-
-    def _record_view(self, desk: Desk, view: View, now: i64, trigger: i64) -> None:
-        self.recorder.put_view(
-            desk.holding.instrument.index,
-            now,
-            desk.index | view.levels << 8 | trigger << 16 | LAST_VIEW,
-            view.bid_price,
-            view.bid_size,
-            view.ask_price,
-            view.ask_size,
-            view.book_ts_ns,
-            view.mark_price,
-            view.buy_volume,
-            view.sell_volume,
-            view.trades,
-            view.order_flow_imbalance,
-            view.deeper_words,
-        )
 
     def _record_equity(self, now: i64) -> None:
         portfolio = self.portfolio
@@ -588,39 +563,38 @@ class Engine(EngineInput):
     def _carry_out(self, clock: DecisionClock, quotes: Quotes, now: i64) -> None:
         desk = clock.desk
         instrument = desk.holding.instrument
-        strategy_code = instrument.index | desk.strategy << 8
-        for at in range(quotes.count):
-            quote = quotes.items[at]
-            flags = pack_side_flags(quote.side, quote.time_in_force, quote.reduce_only, quote.purpose)
-            self.recorder.put3(INTENT, strategy_code, now, quote.price, quote.size, flags)
-            if instrument.significant_figures != 0 or instrument.tick_size != 1:
-                # a limit to take up to is snapped the same way: never further than asked
-                snapped = instrument.snap(quote.price, quote.side)
-                if snapped != quote.price and snapped > 0:
-                    self.recorder.put3(ADJUSTED, instrument.index, now, quote.price, snapped, quote.side)
-                    quote.price = snapped
+        if instrument.significant_figures != 0 or instrument.tick_size != 1:
+            self._snap(instrument, quotes, now)
         router = clock.router
         router.plan(desk, quotes)
-        for order in router.cancels:
+        cancels = router.cancels
+        for at in range(cancels.count):
+            order = cancels.items[at]
             self._cancel(order, now, router.reason_for(order, quotes))
         for at in range(quotes.count):
             size = router.place_size[at]
             if size > 0:
                 self._place(clock, quotes.items[at], size, now)
 
+    def _snap(self, instrument: Instrument, quotes: Quotes, now: i64) -> None:
+        """Move prices off the venue's grid away from the market; a limit to take up to only becomes tighter."""
+        for at in range(quotes.count):
+            quote = quotes.items[at]
+            snapped = instrument.snap(quote.price, quote.side)
+            if snapped != quote.price and snapped > 0:
+                self.recorder.put3(ADJUSTED, instrument.index, now, quote.price, snapped, quote.side)
+                quote.price = snapped
+
     def _place(self, clock: DecisionClock, quote: Quote, size: i64, now: i64) -> None:
         """Signal, risk approval, validation, submission: one step after the other, or a denial."""
         desk = clock.desk
-        instrument = desk.holding.instrument
-        strategy_code = instrument.index | desk.strategy << 8
-        flags = pack_side_flags(quote.side, quote.time_in_force, quote.reduce_only, quote.purpose)
-        machine = self.machine
-        order = machine.take_order()
-        if order is None:
-            self.orders_denied += 1
-            self.recorder.put7(DENY, SLOTS_EXHAUSTED, now, 0, quote.price, size, flags, 0, 0, strategy_code)
+        instrument = desk.holding.instrument.index
+        taken = self.machine.take_order()
+        if taken is None:
+            self._deny(0, quote, size, SLOTS_EXHAUSTED, now, 0, 0, instrument | desk.strategy << 8)
             return
-        order.instrument = instrument.index
+        order: Order = taken
+        order.instrument = instrument
         order.strategy = desk.strategy
         order.desk = desk.index
         order.side = quote.side
@@ -630,36 +604,40 @@ class Engine(EngineInput):
         order.reduce_only = quote.reduce_only
         order.purpose = quote.purpose
         order.submitted_ns = now
-        machine.move(order, RAISE_SIGNAL)
-        reason = self.risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
+        risk = self.risk
+        reason = risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
         if reason != NONE:
-            self._deny(order, reason, now, flags, self.risk.value, self.risk.limit, strategy_code)
+            self._deny(order.order_id, quote, size, reason, now, risk.value, risk.limit, instrument | desk.strategy << 8)
+            self.machine.deny(order)
+            self.machine.free_order(order)
             return
-        machine.move(order, APPROVE)
-        reason = self.validator.check(
-            desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only
-        )
+        validator = self.validator
+        reason = validator.check(desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only)
         if reason != NONE:
-            self._deny(order, reason, now, flags, self.validator.value, self.validator.limit, strategy_code)
+            self._deny(
+                order.order_id, quote, size, reason, now, validator.value, validator.limit, instrument | desk.strategy << 8
+            )
+            self.machine.deny(order)
+            self.machine.free_order(order)
             return
-        machine.move(order, VALIDATE)
-        machine.move(order, SUBMIT)
+        self.machine.submit(order)
         self.portfolio.add_order(order, desk)
-        self.risk.note_sent(now)
+        risk.note_sent(now)
         self.requests += 1
         self.orders_placed += 1
-        self.recorder.put4(SUBMIT_RECORD, strategy_code, now, order.order_id, order.price, size, flags)
-        machine.expect_answer(order, now + self.settings.answer_timeout_ns)
+        self.recorder.put4(
+            SUBMIT, instrument | desk.strategy << 8, now, order.order_id, quote.price, size, quote.side_flags
+        )
+        self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
         self.gateway.place(
-            now, order.order_id, order.instrument, order.side, order.price, size, order.time_in_force, order.reduce_only
+            now, order.order_id, instrument, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only
         )
 
-    def _deny(self, order: Order, reason: i64, now: i64, flags: i64, value: i64, limit: i64, code: i64) -> None:
+    def _deny(
+        self, order_id: i64, quote: Quote, size: i64, reason: i64, now: i64, value: i64, limit: i64, code: i64
+    ) -> None:
         self.orders_denied += 1
-        self.recorder.put7(DENY, reason, now, order.order_id, order.price, order.size, flags, value, limit, code)
-        self.machine.move(order, DENY_TRIGGER)
-        self.machine.move(order, ATTRIBUTE)
-        self.machine.free_order(order)
+        self.recorder.put7(DENY, reason, now, order_id, quote.price, size, quote.side_flags, value, limit, code)
 
     def _cancel(self, order: Order, now: i64, reason: i64) -> None:
         """Send a cancel for a working order; one that is already being cancelled or unknown is left alone."""

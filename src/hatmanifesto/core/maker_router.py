@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk
 from hatmanifesto.core.strategy import MAX_QUOTES, Quotes
-from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, Order
+from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, Order, OrderList
 from hatmanifesto.model.order_state import CANCEL_PENDING, OPEN, PARTIALLY_FILLED
 from hatmanifesto.model.reasons import CANCEL_REPRICE, CANCEL_WITHDRAWN
 
@@ -22,7 +22,7 @@ POLICY_NAMES: Final = {0: "keep", 1: "requote_always"}
 
 @final
 class MakerRouter:
-    """Plans one desk's actions. After `plan`: `cancels[:cancel_count]`, and `place_size[i]` for each quote (0 = none).
+    """Plans one desk's actions. After `plan`: `cancels`, and `place_size[i]` for each quote (0 = none).
 
     `refresh_tolerance` is the largest price distance, in price units, at which a resting order still serves a
     quote; an order larger than the quote is replaced, one that fills have made smaller is kept and topped up.
@@ -31,8 +31,7 @@ class MakerRouter:
     def __init__(self, policy: i64, refresh_tolerance: i64) -> None:
         self.policy: Final[i64] = policy
         self.refresh_tolerance: i64 = refresh_tolerance
-        self.cancels: Final[list[Order]] = []
-        self.cancel_reason: i64 = CANCEL_REPRICE
+        self.cancels: Final[OrderList] = OrderList()
         sizes = vec[i64]()
         for _ in range(MAX_QUOTES):
             sizes = append(sizes, i64(0))
@@ -47,7 +46,9 @@ class MakerRouter:
             self._keep(desk, quotes)
 
     def _requote(self, desk: Desk, quotes: Quotes) -> None:
-        for order in desk.orders:
+        orders = desk.orders
+        for at in range(orders.count):
+            order = orders.items[at]
             if order.state == OPEN or order.state == PARTIALLY_FILLED:
                 self.cancels.append(order)
         for at in range(quotes.count):
@@ -56,7 +57,9 @@ class MakerRouter:
     def _keep(self, desk: Desk, quotes: Quotes) -> None:
         awaited_buy = False
         awaited_sell = False
-        for order in desk.orders:
+        orders = desk.orders
+        for at in range(orders.count):
+            order = orders.items[at]
             if order.state == CANCEL_PENDING:
                 continue
             if self._serves(order, quotes):

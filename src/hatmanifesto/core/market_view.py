@@ -2,10 +2,27 @@
 
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from hatmanifesto.model.book import Book
-from hatmanifesto.model.market_row import BUY_BIT, DEPTH, FUNDING, KIND_MASK, MARK, MORE, ORACLE, SELL_BIT, TRADE
+from hatmanifesto.model.market_row import (
+    BUY_BIT,
+    DEPTH,
+    FUNDING,
+    INSTRUMENT_MASK,
+    INSTRUMENT_SHIFT,
+    KIND_MASK,
+    MARK,
+    MORE,
+    OFFSET_META,
+    OFFSET_PRICE,
+    OFFSET_SIZE,
+    ORACLE,
+    ROW_BYTES,
+    SELL_BIT,
+    TRADE,
+)
 
 BEST_CHANGED: Final = 1
 TRADED_THROUGH: Final = 2
@@ -40,12 +57,55 @@ class MarketView:
         self.order_flow_imbalance: i64 = 0
         self.own_bid: i64 = 0
         self.own_ask: i64 = FAR_ABOVE
+        self.instrument: i64 = 0
         self.wanted: i64 = 0  # bits that some strategy waits for
+        self.moved: i64 = 0  # the wanted bits that made take_rows return
         self._pending: i64 = 0
         self._bid_key: i64 = 0
         self._bid_size: i64 = 0
         self._ask_key: i64 = -FAR_ABOVE
         self._ask_size: i64 = 0
+
+    def take_rows(self, chunk: bytes, offset: i64, end: i64, limit: i64, clock_offset: i64) -> i64:
+        """Apply packed rows of this instrument while their stamp at clock_offset is at most `limit`.
+
+        Returns the offset of the first row not taken: at a later stamp, another instrument, or after a row
+        that completed something wanted, which `moved` then says.
+        """
+        self.moved = 0
+        wanted = self.wanted
+        own = self.instrument
+        bids = self.book.bids
+        asks = self.book.asks
+        bid_levels = bids.levels
+        ask_levels = asks.levels
+        while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
+            meta = read_i64_le(chunk, offset + OFFSET_META)
+            if (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK != own:
+                break
+            price = read_i64_le(chunk, offset + OFFSET_PRICE)
+            size = read_i64_le(chunk, offset + OFFSET_SIZE)
+            exch_ts = read_i64_le(chunk, offset)
+            offset += ROW_BYTES
+            # most rows change a level behind the best one: that is one store
+            if meta & (KIND_MASK | MORE) == DEPTH:
+                if meta & BUY_BIT:
+                    at = price - bids.origin
+                    if bids.low <= at < bids.best:
+                        bid_levels[at] = size
+                        self.book_ts_ns = exch_ts
+                        continue
+                else:
+                    at = -price - asks.origin
+                    if asks.low <= at < asks.best:
+                        ask_levels[at] = size
+                        self.book_ts_ns = exch_ts
+                        continue
+            bits = self.apply(meta, price, size, exch_ts) & wanted
+            if bits != 0:
+                self.moved = bits
+                break
+        return offset
 
     def apply(self, meta: i64, price: i64, size: i64, exch_ts: i64) -> i64:
         """Apply a row; return BEST_CHANGED and TRADED_THROUGH bits once a message is complete, else 0."""

@@ -5,7 +5,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.order import Order
+from hatmanifesto.model.order import Order, OrderList
 from hatmanifesto.model.position import Position
 
 
@@ -56,7 +56,7 @@ class Desk:
         self.strategy: Final[i64] = strategy
         self.holding: Final[Holding] = holding
         self.position: Final[Position] = Position(holding.factor)
-        self.orders: Final[list[Order]] = []
+        self.orders: Final[OrderList] = OrderList()
         self.open_buy: i64 = 0
         self.open_sell: i64 = 0
         self.override: i64 = 0
@@ -101,16 +101,7 @@ class Portfolio:
 
     def remove_order(self, order: Order, desk: Desk) -> None:
         """Stop counting an order that has ended, with whatever of it is unfilled."""
-        orders = desk.orders
-        at: i64 = 0
-        while orders[at] is not order:
-            at += 1
-        # the rest keeps its order: oldest first
-        last: i64 = len(orders) - 1
-        while at < last:
-            orders[at] = orders[at + 1]
-            at += 1
-        orders.pop()
+        desk.orders.remove(order)
         self.release(order, desk, order.size - order.filled)
 
     def release(self, order: Order, desk: Desk, size: i64) -> None:

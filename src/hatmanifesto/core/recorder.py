@@ -5,12 +5,13 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from hatmanifesto.core.strategy import Quotes, View
 from hatmanifesto.model.ports import RecordSink
 from hatmanifesto.model.record import CHECK_MASK, SEQ_FACTOR, VIEW, WORD_FACTORS, fold
 
-CAPACITY_WORDS: Final = 1 << 17
-"""Words buffered before a group is handed on: 1 MiB."""
-_LARGEST: Final = 256
+CAPACITY_WORDS: Final = 1 << 13
+"""Words buffered before a group is handed on: 64 KiB, which the allocator reuses without asking the system."""
+_LARGEST: Final = 512
 
 _F0: Final = 31_415_927
 _F1: Final = 27_182_819
@@ -77,6 +78,19 @@ class Recorder:
         self._at = at + 3
         self.seq += 1
 
+    def put2(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64) -> None:
+        """Write a record of two fields."""
+        at = self._room()
+        head = kind | 4 << 8 | aux << 16
+        check = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1 + fold(a) * _F2 + fold(b) * _F3
+        words = self._words
+        words[at] = head | (check & CHECK_MASK) << 32
+        words[at + 1] = ts
+        words[at + 2] = a
+        words[at + 3] = b
+        self._at = at + 4
+        self.seq += 1
+
     def put3(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64) -> None:
         """Write a record of three fields."""
         at = self._room()
@@ -136,43 +150,35 @@ class Recorder:
         self._at = at + 9
         self.seq += 1
 
-    def put_view(
-        self,
-        instrument: i64,
-        ts: i64,
-        decision: i64,
-        bid_price: i64,
-        bid_size: i64,
-        ask_price: i64,
-        ask_size: i64,
-        book_ts_ns: i64,
-        mark_price: i64,
-        buy_volume: i64,
-        sell_volume: i64,
-        trades: i64,
-        order_flow_imbalance: i64,
-        deeper: vec[i64],
-    ) -> None:
-        """Write a view with its levels beyond the first."""
+    def put_view(self, desk: i64, view: View, quotes: Quotes) -> None:
+        """Write a view, and what the strategy wants after it."""
         at = self._room()
         words = self._words
-        words[at + 1] = ts
-        words[at + 2] = decision
-        words[at + 3] = bid_price
-        words[at + 4] = bid_size
-        words[at + 5] = ask_price
-        words[at + 6] = ask_size
-        words[at + 7] = book_ts_ns
-        words[at + 8] = mark_price
-        words[at + 9] = buy_volume
-        words[at + 10] = sell_volume
-        words[at + 11] = trades
-        words[at + 12] = order_flow_imbalance
-        count: i64 = 13
+        deeper = view.deeper_words
         more = len(deeper)
+        words[at + 1] = view.now_ns
+        words[at + 2] = desk | view.levels << 8 | view.trigger << 16 | quotes.count << 24
+        words[at + 3] = view.bid_price
+        words[at + 4] = view.bid_size
+        words[at + 5] = view.ask_price
+        words[at + 6] = view.ask_size
+        words[at + 7] = view.book_ts_ns
+        words[at + 8] = view.mark_price
+        words[at + 9] = view.buy_volume
+        words[at + 10] = view.sell_volume
+        words[at + 11] = view.trades
+        words[at + 12] = view.order_flow_imbalance
+        count: i64 = 13
         for word in range(more):
-            words[at + 13 + word] = deeper[word]
-        self._close(at, VIEW, instrument, count + more)
+            words[at + count] = deeper[word]
+            count += 1
+        for index in range(quotes.count):
+            quote = quotes.items[index]
+            words[at + count] = quote.price
+            words[at + count + 1] = quote.size
+            words[at + count + 2] = quote.side_flags
+            count += 3
+        self._close(at, VIEW, view.instrument.index, count)
 
     def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
         """Write a record of five fields."""

@@ -217,11 +217,9 @@ class RiskManager:
     def _check_own_orders(self, desk: Desk, side: i64, price: i64) -> i64:
         """No two own orders may cross; one whose cancel is on the way goes first and does not count."""
         for other_desk in desk.holding.desks:
-            for order in other_desk.orders:
-                if (
-                    order.side != side
-                    and order.state != CANCEL_PENDING
-                    and (price - order.price) * side >= 0
-                ):
+            orders = other_desk.orders
+            for at in range(orders.count):
+                order = orders.items[at]
+                if order.side != side and order.state != CANCEL_PENDING and (price - order.price) * side >= 0:
                     return self._refuse(OWN_ORDERS_CROSS, price, order.price)
         return NONE

@@ -9,7 +9,16 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.order import SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order
-from hatmanifesto.model.order_state import DONE_BITS, IDLE, LIVE_BITS, TransitionTable
+from hatmanifesto.model.order_state import (
+    DENY_PATH,
+    DONE_BITS,
+    IDLE,
+    LIVE_BITS,
+    SUBMIT_PATH,
+    TRIGGER_SHIFT,
+    dense_table,
+    path_end,
+)
 
 _INITIAL_SLOTS: Final = 64
 
@@ -19,7 +28,9 @@ class StateMachine:
     """Orders by slot, their transitions, and a line of deadlines, earliest first."""
 
     def __init__(self) -> None:
-        self._table: Final[TransitionTable] = TransitionTable()
+        self._next_state: vec[i64] = dense_table()
+        self._submitted: i64 = path_end(IDLE, SUBMIT_PATH)
+        self._denied: i64 = path_end(IDLE, DENY_PATH)
         self.orders: Final[list[Order]] = []
         # free slots, a ring of SLOT_COUNT: a slot rests as long as possible before it is used again
         ring = vec[i64](capacity=SLOT_COUNT)
@@ -82,11 +93,19 @@ class StateMachine:
 
     def move(self, order: Order, trigger: i64) -> bool:
         """Apply a trigger; False, and nothing changed, when the table has no such step."""
-        after = self._table.next_state(order.state, trigger)
+        after = self._next_state[(order.state << TRIGGER_SHIFT) | trigger]
         if after < 0:
             return False
         order.state = after
         return True
+
+    def submit(self, order: Order) -> None:
+        """Take an idle order along the whole path to submitted; the path was checked against the table."""
+        order.state = self._submitted
+
+    def deny(self, order: Order) -> None:
+        """Take an idle order along the path of a local refusal, to its end."""
+        order.state = self._denied
 
     def is_done(self, order: Order) -> bool:
         """Tell whether the order has ended and awaits attribution."""
@@ -125,18 +144,13 @@ class StateMachine:
             self._deadline_count += 1
 
     def next_deadline(self) -> Order | None:
-        """Return the order with the earliest deadline, or None; settled ones are dropped from the line."""
+        """Return the order whose answer is awaited longest, or None; settled ones are dropped from the line."""
         while self._deadline_count > 0:
             order_id = self._deadlines[self._deadline_head]
             order = self.orders[order_id & SLOT_MASK]
-            if (
-                order.order_id == order_id
-                and order.deadline_ns == self._times[self._deadline_head]
-                and (LIVE_BITS >> order.state) & 1
-            ):
+            if order.order_id == order_id and order.deadline_ns > 0:
                 return order
-            self._deadline_head = (self._deadline_head + 1) & (2 * SLOT_COUNT - 1)
-            self._deadline_count -= 1
+            self.drop_deadline()
         return None
 
     def drop_deadline(self) -> None:

@@ -7,7 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE
+from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE, pack_side_flags
 
 MAX_QUOTES: Final = 64
 """Quotes a strategy may ask for in one decision."""
@@ -102,6 +102,7 @@ class Quote:
         self.time_in_force: i64 = POST_ONLY
         self.reduce_only: bool = False
         self.purpose: i64 = QUOTE
+        self.side_flags: i64 = 0
         self.matched: i64 = 0
 
 
@@ -157,6 +158,7 @@ class Quotes:
         item.time_in_force = time_in_force
         item.reduce_only = reduce_only
         item.purpose = purpose
+        item.side_flags = pack_side_flags(side, time_in_force, reduce_only, purpose)
         item.matched = 0
         self.count += 1
 

@@ -77,3 +77,39 @@ class Order:
     def live(self) -> bool:
         """Tell whether the venue has it or may have it."""
         return (LIVE_BITS >> self.state) & 1 == 1
+
+
+@final
+class OrderList:
+    """Orders oldest first, `items[:count]`. Never shrinks its storage, so that quoting allocates nothing."""
+
+    def __init__(self) -> None:
+        self.items: Final[list[Order]] = []
+        self.count: i64 = 0
+
+    def append(self, order: Order) -> None:
+        """Add an order at the end."""
+        if self.count == len(self.items):
+            self.items.append(order)
+        else:
+            self.items[self.count] = order
+        self.count += 1
+
+    def remove(self, order: Order) -> None:
+        """Take an order out; the others keep their sequence. Raises IndexError when it is not there."""
+        items = self.items
+        at: i64 = 0
+        while items[at] is not order:
+            at += 1
+        self.count -= 1
+        while at < self.count:
+            items[at] = items[at + 1]
+            at += 1
+
+    def clear(self) -> None:
+        """Forget all orders."""
+        self.count = 0
+
+    def snapshot(self) -> list[Order]:
+        """Return a copy, for callers that change the list while they go through it."""
+        return self.items[: int(self.count)]

@@ -190,24 +190,23 @@ VENUE_BITS: Final = (
     | 1 << FIND_OPEN | 1 << FIND_ABSENT | 1 << FILL_WHOLE
 )  # fmt: skip
 
-# A new order's fixed path to the wire, written as one SUBMIT record.
 SUBMIT_PATH: Final = (RAISE_SIGNAL, APPROVE, VALIDATE, SUBMIT)
+"""A new order's fixed path to the wire; a SUBMIT record stands for all of it."""
+DENY_PATH: Final = (RAISE_SIGNAL, DENY, ATTRIBUTE)
+"""The path of an order that is refused locally by risk; after approval DENY leads to the same state."""
 
 
-def _dense_table() -> vec[i64]:
+def path_end(state: int, triggers: tuple[int, ...]) -> int:
+    """Return the state at the end of a path through the table; raises KeyError when a step is not in it."""
+    for trigger in triggers:
+        state = TRANSITIONS[(state, trigger)]
+    return state
+
+
+def dense_table() -> vec[i64]:
+    """Return the table laid out for the engine: index (state << TRIGGER_SHIFT) | trigger, NO_STATE where none."""
     table = vec[i64]()
     for state in range(STATE_COUNT):
         for trigger in range(1 << TRIGGER_SHIFT):
             table = append(table, i64(TRANSITIONS.get((state, trigger), NO_STATE)))
     return table
-
-
-class TransitionTable:
-    """The same table laid out densely for the engine: `next_state(state, trigger)`, -1 where there is none."""
-
-    def __init__(self) -> None:
-        self._dense: vec[i64] = _dense_table()
-
-    def next_state(self, state: i64, trigger: i64) -> i64:
-        """Return the state that follows, or NO_STATE (-1) when the table has no such transition."""
-        return self._dense[(state << TRIGGER_SHIFT) | trigger]

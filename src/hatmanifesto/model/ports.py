@@ -43,8 +43,7 @@ class OrderGateway(ABC):
 class EngineInput(ABC):
     """What a driver tells the engine. `now` is the receipt stamp of the event, nanoseconds, never decreasing."""
 
-    def __init__(self) -> None:
-        self.next_timer_ns: i64 = NEVER
+    next_timer_ns: i64 = NEVER
 
     @abstractmethod
     def on_rows(self, chunk: bytes, offset: i64, end: i64, until_ns: i64, clock_offset: i64, delay_ns: i64) -> i64:

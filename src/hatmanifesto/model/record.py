@@ -25,8 +25,8 @@ FILL: Final = 3
 TIMEOUT: Final = 4
 CONTEXT: Final = 5
 FUNDING_PAYMENT: Final = 6
+VENUE_ID: Final = 7
 # outputs of the engine
-INTENT: Final = 32
 SUBMIT: Final = 33
 CANCEL: Final = 34
 DENY: Final = 35
@@ -49,7 +49,7 @@ KIND_NAMES: Final = {
     TIMEOUT: "timeout",
     CONTEXT: "context",
     FUNDING_PAYMENT: "funding_payment",
-    INTENT: "intent",
+    VENUE_ID: "venue_id",
     SUBMIT: "submit",
     CANCEL: "cancel",
     DENY: "deny",
@@ -64,16 +64,19 @@ KIND_NAMES: Final = {
     CLOSE: "close",
 }
 
-INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PAYMENT, OPERATOR})
-"""Kinds that went into the engine; the other packed kinds came out of it."""
+INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PAYMENT, VENUE_ID, OPERATOR})
+"""Kinds that went into the engine (a VIEW also says what the strategy answered); the other packed kinds came out."""
 
 FIELDS: Final = {
-    # aux of VIEW: instrument. `decision` = strategy | levels a side << 8 | trigger << 16 | last view << 24.
-    # Levels beyond the first follow as groups of four words: bid price, bid size, ask price, ask size.
+    # aux: instrument. `decision` = desk | levels a side << 8 | triggers << 16 | wanted quotes << 24.
+    # After the named words come the levels beyond the first, four words each (bid price, bid size, ask price,
+    # ask size), then what the strategy wanted, three words each (price, size, side_flags as in SUBMIT).
     VIEW: ("decision", "bid_price", "bid_size", "ask_price", "ask_size", "book_ts_ns", "mark_price",
            "buy_volume", "sell_volume", "trades", "order_flow_imbalance"),
     # aux: order_state trigger | reason << 8
-    ORDER_EVENT: ("order_id", "exch_ts_ns", "venue_order_id"),
+    ORDER_EVENT: ("order_id", "exch_ts_ns"),
+    # the venue's own id of an order, where it has one
+    VENUE_ID: ("order_id", "venue_order_id"),
     # aux: 1 taker, 0 maker; instrument << 8. side is +1 or -1; fee in money units, negative = rebate
     FILL: ("order_id", "price", "size", "fee", "exch_ts_ns", "trade_id", "side"),
     # aux: order_state trigger
@@ -82,9 +85,7 @@ FIELDS: Final = {
     CONTEXT: ("mark_price", "oracle_price", "funding_rate"),
     # aux: instrument; amount is the balance change in money units
     FUNDING_PAYMENT: ("amount", "rate", "position_size", "oracle_price"),
-    # aux: instrument | strategy << 8; side +1 or -1; flags: time in force | reduce_only << 4 | purpose << 8
-    INTENT: ("price", "size", "side_flags"),
-    # aux: instrument | strategy << 8; side_flags as INTENT
+    # aux: instrument | strategy << 8; side_flags: bit 0 buy, bits 1-2 time in force, bit 4 reduce-only, bits 8- purpose
     SUBMIT: ("order_id", "price", "size", "side_flags"),
     # aux: reason
     CANCEL: ("order_id",),

@@ -3,10 +3,23 @@
 from abc import abstractmethod
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.market_row import (
+    BUY_BIT,
+    DEPTH,
+    INSTRUMENT_MASK,
+    INSTRUMENT_SHIFT,
+    KIND_MASK,
+    MORE,
+    OFFSET_META,
+    OFFSET_PRICE,
+    OFFSET_SIZE,
+    ROW_BYTES,
+)
 from hatmanifesto.model.money import rate_of
 from hatmanifesto.model.order import SLOT_MASK
 from hatmanifesto.model.order_state import (
@@ -23,9 +36,6 @@ from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.wire import EVENT, FILLED, Line
 
 FAR_ABOVE: Final = (1 << 62) - 1
-TAKER_BIT: Final = 1
-BUY_BIT: Final = 2
-INSTRUMENT_SHIFT: Final = 8
 
 
 @final
@@ -53,20 +63,23 @@ class OwnSide:
 
     def __init__(self, side: i64) -> None:
         self.side: Final[i64] = side
-        self.orders: Final[list[RestingOrder]] = []
+        self.orders: Final[list[RestingOrder]] = []  # [:count]; its storage never shrinks
+        self.count: i64 = 0
         self.best_key: i64 = -FAR_ABOVE
         self.worst_key: i64 = FAR_ABOVE
 
     def insert(self, order: RestingOrder) -> None:
         """Add an order behind own orders of the same price."""
         orders = self.orders
-        orders.append(order)
-        at: i64 = len(orders) - 1
+        at = self.count
+        if at == len(orders):
+            orders.append(order)
         side = self.side
         while at > 0 and (order.price - orders[at - 1].price) * side > 0:
             orders[at] = orders[at - 1]
             at -= 1
         orders[at] = order
+        self.count += 1
         self._bound()
 
     def remove(self, order: RestingOrder) -> None:
@@ -75,18 +88,16 @@ class OwnSide:
         at: i64 = 0
         while orders[at] is not order:
             at += 1
-        last: i64 = len(orders) - 1
-        while at < last:
+        self.count -= 1
+        while at < self.count:
             orders[at] = orders[at + 1]
             at += 1
-        orders.pop()
         self._bound()
 
     def _bound(self) -> None:
-        orders = self.orders
-        if orders:
-            self.best_key = orders[0].price * self.side
-            self.worst_key = orders[len(orders) - 1].price * self.side
+        if self.count > 0:
+            self.best_key = self.orders[0].price * self.side
+            self.worst_key = self.orders[self.count - 1].price * self.side
         else:
             self.best_key = -FAR_ABOVE
             self.worst_key = FAR_ABOVE
@@ -106,6 +117,54 @@ class Matcher:
         self.position: i64 = 0
         self.trade_id: i64 = 0
         self.fills: i64 = 0
+
+    def take_rows(self, chunk: bytes, offset: i64, end: i64, limit: i64) -> i64:
+        """Apply packed rows of this instrument stamped before `limit`, and before any answer is due.
+
+        Returns the offset of the first row not taken.
+        """
+        responses = self.responses
+        own = self.instrument.index
+        bids = self.book.bids
+        asks = self.book.asks
+        bid_levels = bids.levels
+        ask_levels = asks.levels
+        own_bids = self.bids
+        own_asks = self.asks
+        quiet = self.quiet_levels()
+        if responses.next_ns < limit:
+            limit = responses.next_ns
+        while offset < end:
+            now = read_i64_le(chunk, offset)
+            if now >= limit:
+                break
+            meta = read_i64_le(chunk, offset + OFFSET_META)
+            if (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK != own:
+                break
+            price = read_i64_le(chunk, offset + OFFSET_PRICE)
+            size = read_i64_le(chunk, offset + OFFSET_SIZE)
+            offset += ROW_BYTES
+            # most rows change a level behind the best where no own order rests: that is one store
+            if quiet and meta & (KIND_MASK | MORE) == DEPTH:
+                if meta & BUY_BIT:
+                    at = price - bids.origin
+                    if bids.low <= at < bids.best and (price < own_bids.worst_key or price > own_bids.best_key):
+                        bid_levels[at] = size
+                        continue
+                else:
+                    at = -price - asks.origin
+                    if asks.low <= at < asks.best and (-price < own_asks.worst_key or -price > own_asks.best_key):
+                        ask_levels[at] = size
+                        continue
+            self.apply(meta, price, size, now)
+            quiet = self.quiet_levels()
+            if responses.next_ns < limit:
+                limit = responses.next_ns
+        return offset
+
+    def quiet_levels(self) -> bool:
+        """Tell whether a level behind the best, without own orders, can change without any other effect."""
+        return True
 
     @abstractmethod
     def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
@@ -180,7 +239,10 @@ class Matcher:
 
     def answer(self, now: i64, order_id: i64, trigger: i64, reason: i64) -> None:
         """Send an order event back."""
-        self.responses.send(now + self.latency.response_ns(now), EVENT, order_id, trigger, reason, now, 0, 0)
+        message = self.responses.send(now + self.latency.response_ns(now), EVENT, order_id)
+        message.trigger = trigger
+        message.reason = reason
+        message.exch_ts = now
 
     def reject(self, now: i64, order: RestingOrder, reason: i64) -> None:
         """Refuse an arriving order."""
@@ -200,12 +262,12 @@ class Matcher:
         self.trade_id += 1
         self.fills += 1
         rate = instrument.taker_fee if taker else instrument.maker_fee
-        fee = rate_of(price * size * instrument.notional_factor, rate)
-        flags = instrument.index << INSTRUMENT_SHIFT
-        if taker:
-            flags |= TAKER_BIT
-        if order.side > 0:
-            flags |= BUY_BIT
-        self.responses.send(
-            now + self.latency.response_ns(now), FILLED | flags << 8, order.order_id, price, size, fee, now, self.trade_id
-        )
+        message = self.responses.send(now + self.latency.response_ns(now), FILLED, order.order_id)
+        message.instrument = instrument.index
+        message.side = order.side
+        message.price = price
+        message.size = size
+        message.fee = rate_of(price * size * instrument.notional_factor, rate)
+        message.taker = taker
+        message.exch_ts = now
+        message.trade_id = self.trade_id

@@ -79,6 +79,9 @@ class QueueMatcher(Matcher):
 
     # -- the market moves -------------------------------------------------------------------------
 
+    def quiet_levels(self) -> bool:
+        return not self._partly_reported and not self.taken_bids.taken and not self.taken_asks.taken
+
     def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:
         kind = meta & KIND_MASK
         if kind == DEPTH:
@@ -103,7 +106,8 @@ class QueueMatcher(Matcher):
             shown.level_now(price, size)
         key = price * same.side
         if same.worst_key <= key <= same.best_key:
-            for order in same.orders:
+            for at in range(same.count):
+                order = same.orders[at]
                 if order.price == price and order.ahead > size:
                     order.ahead = size
         if meta & MORE:
@@ -120,10 +124,10 @@ class QueueMatcher(Matcher):
             self.taken_bids.book_now()
         if self.taken_asks.taken:
             self.taken_asks.book_now()
-        if self.bids.orders:
+        if self.bids.count > 0:
             self._cap_all(self.bids, self.book.bids)
             self._meet(self.bids, self.taken_asks, now)
-        if self.asks.orders:
+        if self.asks.count > 0:
             self._cap_all(self.asks, self.book.asks)
             self._meet(self.asks, self.taken_bids, now)
 
@@ -131,7 +135,8 @@ class QueueMatcher(Matcher):
         if side.best < 0:
             return
         worst = side.worst_price()
-        for order in own.orders:
+        for at in range(own.count):
+            order = own.orders[at]
             if (order.price - worst) * order.side >= 0:
                 shown = side.size_at(order.price)
                 if order.ahead > shown:
@@ -149,14 +154,11 @@ class QueueMatcher(Matcher):
             passive = self.bids
         else:
             return
-        own = passive.orders
-        if not own:
-            return
         left = size
         passed: i64 = 0  # of the market's queue at this price
         at: i64 = 0
-        while at < len(own):
-            order = own[at]
+        while at < passive.count:
+            order = passive.orders[at]
             distance = (order.price - price) * order.side
             if distance < 0:
                 return
@@ -211,14 +213,14 @@ class QueueMatcher(Matcher):
     def _drop_reduce_only(self, now: i64) -> None:
         """The venue cancels reduce-only orders that no longer reduce anything."""
         if self.position >= 0:
-            self._drop_from(self.bids.orders, now)
+            self._drop_from(self.bids, now)
         if self.position <= 0:
-            self._drop_from(self.asks.orders, now)
+            self._drop_from(self.asks, now)
 
-    def _drop_from(self, own: list[RestingOrder], now: i64) -> None:
+    def _drop_from(self, own: OwnSide, now: i64) -> None:
         at: i64 = 0
-        while at < len(own):
-            order = own[at]
+        while at < own.count:
+            order = own.orders[at]
             if order.reduce_only:
                 self.remove(order, CONFIRM_CANCEL)
                 self.answer(now, order.order_id, CONFIRM_CANCEL, VENUE_REDUCE_ONLY)

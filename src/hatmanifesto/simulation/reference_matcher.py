@@ -35,9 +35,9 @@ class ReferenceMatcher(Matcher):
         else:
             self.book.apply(meta, price, size, now)
             if meta & MORE == 0:
-                if self.asks.orders and self.book.bids.best >= 0:
+                if self.asks.count > 0 and self.book.bids.best >= 0:
                     self._fill_reached(self.asks, self.book.best_bid(), now)
-                if self.bids.orders and self.book.asks.best >= 0:
+                if self.bids.count > 0 and self.book.asks.best >= 0:
                     self._fill_reached(self.bids, self.book.best_ask(), now)
 
     def _level(self, side: BookSide, same: OwnSide, opposite: OwnSide, price: i64, size: i64, now: i64) -> None:
@@ -45,7 +45,8 @@ class ReferenceMatcher(Matcher):
         touched = side.set(price, size)
         key = price * same.side
         if same.worst_key <= key <= same.best_key:
-            for order in same.orders:
+            for at in range(same.count):
+                order = same.orders[at]
                 if order.price == price and order.ahead > size:
                     order.ahead = size
         if touched and size > 0 and -key <= opposite.best_key:
@@ -58,9 +59,8 @@ class ReferenceMatcher(Matcher):
 
     def _print(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
         at: i64 = 0
-        orders = own.orders
-        while at < len(orders):
-            order = orders[at]
+        while at < own.count:
+            order = own.orders[at]
             distance = (order.price - price) * order.side
             if distance < 0:
                 return

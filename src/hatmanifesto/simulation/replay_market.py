@@ -15,13 +15,11 @@ from hatmanifesto.model.market_row import (
     OFFSET_EXCH_TS,
     OFFSET_LOCAL_TS,
     OFFSET_META,
-    OFFSET_PRICE,
-    OFFSET_SIZE,
     ROW_BYTES,
 )
 from hatmanifesto.model.ports import NEVER, ChunkSource, EngineInput, OrderGateway
 from hatmanifesto.simulation.latency import OrderLatency
-from hatmanifesto.simulation.matcher import BUY_BIT, INSTRUMENT_SHIFT as FILL_INSTRUMENT_SHIFT, TAKER_BIT, Matcher  # fmt: skip
+from hatmanifesto.simulation.matcher import Matcher
 from hatmanifesto.simulation.wire import CANCEL, EVENT, PLACE, QUERY, Line
 
 
@@ -96,20 +94,19 @@ class ReplayMarket(OrderGateway):
         time_in_force: i64,
         reduce_only: bool,
     ) -> None:
-        flags = time_in_force << 2
-        if side > 0:
-            flags |= 1
-        if reduce_only:
-            flags |= 2
-        self.requests.send(
-            now + self.latency.entry_ns(now), PLACE, order_id, instrument, price, size, flags, 0
-        )
+        message = self.requests.send(now + self.latency.entry_ns(now), PLACE, order_id)
+        message.instrument = instrument
+        message.side = side
+        message.price = price
+        message.size = size
+        message.time_in_force = time_in_force
+        message.reduce_only = reduce_only
 
     def cancel(self, now: i64, order_id: i64, instrument: i64) -> None:
-        self.requests.send(now + self.latency.entry_ns(now), CANCEL, order_id, instrument, 0, 0, 0, 0)
+        self.requests.send(now + self.latency.entry_ns(now), CANCEL, order_id).instrument = instrument
 
     def query(self, now: i64, order_id: i64, instrument: i64) -> None:
-        self.requests.send(now + self.latency.entry_ns(now), QUERY, order_id, instrument, 0, 0, 0, 0)
+        self.requests.send(now + self.latency.entry_ns(now), QUERY, order_id).instrument = instrument
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -164,83 +161,57 @@ class ReplayMarket(OrderGateway):
         exchange = self.exchange
         requests = self.requests
         responses = self.responses
-        matchers = self.matchers
-        matcher = matchers[0]
-        current: i64 = 0
         while True:
             limit = until_ns
             if responses.next_ns < limit:
                 limit = responses.next_ns
-            if requests.next_ns < limit:
-                limit = requests.next_ns + 1  # rows stamped like a request come before it
-            chunk = exchange.chunk
-            offset = exchange.offset
-            end = exchange.end
-            stamp = exchange.next_ns
-            while stamp < limit:
-                meta = read_i64_le(chunk, offset + OFFSET_META)
-                index = (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
-                if index != current:
-                    current = index
-                    matcher = matchers[index]
-                matcher.apply(
-                    meta, read_i64_le(chunk, offset + OFFSET_PRICE), read_i64_le(chunk, offset + OFFSET_SIZE), stamp
-                )
-                if responses.next_ns < limit:
-                    limit = responses.next_ns
-                offset += ROW_BYTES
-                if offset >= end:
-                    exchange.offset = offset
-                    exchange.look()
-                    chunk = exchange.chunk
-                    offset = exchange.offset
-                    end = exchange.end
-                    stamp = exchange.next_ns
-                else:
-                    stamp = read_i64_le(chunk, offset)
-            exchange.offset = offset
-            exchange.next_ns = stamp
             due = requests.next_ns
-            if due >= until_ns or due >= responses.next_ns or due >= stamp:
+            if due < limit:
+                limit = due + 1  # rows stamped like a request come before it
+            if exchange.next_ns < limit:
+                instrument = read_i64_le(exchange.chunk, exchange.offset + OFFSET_META) >> INSTRUMENT_SHIFT
+                exchange.offset = self.matchers[instrument & INSTRUMENT_MASK].take_rows(
+                    exchange.chunk, exchange.offset, exchange.end, limit
+                )
+                exchange.look()
+            elif due < until_ns and due < responses.next_ns and exchange.next_ns != NEVER:
+                self._take_request(due)
+            else:
                 return
-            self._take_request(due)
 
     def _take_request(self, now: i64) -> None:
-        requests = self.requests
-        requests.take()
-        matcher = self.matchers[requests.c]
-        if requests.a == PLACE:
-            flags = requests.f
-            side: i64 = 1
-            if flags & 1 == 0:
-                side = -1
-            matcher.arrive(now, requests.b, side, requests.d, requests.e, flags >> 2, flags & 2 != 0)
-        elif requests.a == CANCEL:
-            matcher.cancel(now, requests.b)
+        message = self.requests.take()
+        matcher = self.matchers[message.instrument]
+        if message.kind == PLACE:
+            matcher.arrive(
+                now,
+                message.order_id,
+                message.side,
+                message.price,
+                message.size,
+                message.time_in_force,
+                message.reduce_only,
+            )
+        elif message.kind == CANCEL:
+            matcher.cancel(now, message.order_id)
         else:
-            matcher.query(now, requests.b)
+            matcher.query(now, message.order_id)
 
     def _deliver(self, engine: EngineInput) -> None:
-        responses = self.responses
-        now = responses.next_ns
-        responses.take()
-        kind = responses.a
-        if kind == EVENT:
-            engine.on_order_event(now, responses.b, responses.c, responses.d, responses.e, 0)
+        message = self.responses.take()
+        now = message.arrival_ns
+        if message.kind == EVENT:
+            engine.on_order_event(now, message.order_id, message.trigger, message.reason, message.exch_ts, 0)
             return
-        flags = kind >> 8
-        side: i64 = 1
-        if flags & BUY_BIT == 0:
-            side = -1
         engine.on_fill(
             now,
-            responses.b,
-            flags >> FILL_INSTRUMENT_SHIFT,
-            side,
-            responses.c,
-            responses.d,
-            responses.e,
-            flags & TAKER_BIT != 0,
-            responses.f,
-            responses.g,
+            message.order_id,
+            message.instrument,
+            message.side,
+            message.price,
+            message.size,
+            message.fee,
+            message.taker,
+            message.exch_ts,
+            message.trade_id,
         )

@@ -1,14 +1,10 @@
-"""What is under way between engine and venue: two lines that deliver in the order of sending, after a latency."""
+"""What is under way between engine and venue: lines that deliver in the order of sending, after a latency."""
 
 from typing import Final, final
 
-from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.ports import NEVER
-
-WORDS: Final = 8
-"""Words a message has, the first being its arrival time."""
 
 PLACE: Final = 1
 CANCEL: Final = 2
@@ -18,77 +14,70 @@ FILLED: Final = 5
 
 
 @final
+class Message:
+    """One request or answer; which fields count depends on `kind`. Reused once it was delivered."""
+
+    def __init__(self) -> None:
+        self.arrival_ns: i64 = 0
+        self.kind: i64 = 0
+        self.order_id: i64 = 0
+        self.instrument: i64 = 0
+        self.side: i64 = 0
+        self.price: i64 = 0
+        self.size: i64 = 0
+        self.time_in_force: i64 = 0
+        self.reduce_only: bool = False
+        self.trigger: i64 = 0
+        self.reason: i64 = 0
+        self.exch_ts: i64 = 0
+        self.fee: i64 = 0
+        self.taker: bool = False
+        self.trade_id: i64 = 0
+
+
+@final
 class Line:
     """A first-in-first-out line of messages; `next_ns` is the head's arrival, NEVER when it is empty."""
 
     def __init__(self) -> None:
-        self._capacity: i64 = 256
-        self._words: vec[i64] = _words(256 * WORDS)
+        self._ring: list[Message] = [Message() for _ in range(64)]
+        self._mask: i64 = 63
         self._head: i64 = 0
         self._count: i64 = 0
         self._last_ns: i64 = 0
         self.next_ns: i64 = NEVER
-        # the message last taken
-        self.a: i64 = 0
-        self.b: i64 = 0
-        self.c: i64 = 0
-        self.d: i64 = 0
-        self.e: i64 = 0
-        self.f: i64 = 0
-        self.g: i64 = 0
 
-    def send(self, arrival_ns: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64) -> None:
-        """Put a message on the line; it never overtakes the one before it."""
-        if self._count == self._capacity:
+    def send(self, arrival_ns: i64, kind: i64, order_id: i64) -> Message:
+        """Put a message on the line, behind the one before it, and return it to be filled in."""
+        if self._count > self._mask:
             self._grow()
         if arrival_ns < self._last_ns:
             arrival_ns = self._last_ns
         self._last_ns = arrival_ns
-        at = ((self._head + self._count) & (self._capacity - 1)) * WORDS
-        words = self._words
-        words[at] = arrival_ns
-        words[at + 1] = a
-        words[at + 2] = b
-        words[at + 3] = c
-        words[at + 4] = d
-        words[at + 5] = e
-        words[at + 6] = f
-        words[at + 7] = g
         if self._count == 0:
             self.next_ns = arrival_ns
+        message = self._ring[(self._head + self._count) & self._mask]
         self._count += 1
+        message.arrival_ns = arrival_ns
+        message.kind = kind
+        message.order_id = order_id
+        return message
 
-    def take(self) -> None:
-        """Take the head off the line; its words are then in `a` to `g`."""
-        words = self._words
-        at = self._head * WORDS
-        self.a = words[at + 1]
-        self.b = words[at + 2]
-        self.c = words[at + 3]
-        self.d = words[at + 4]
-        self.e = words[at + 5]
-        self.f = words[at + 6]
-        self.g = words[at + 7]
-        self._head = (self._head + 1) & (self._capacity - 1)
+    def take(self) -> Message:
+        """Take the head off the line; it stays valid until the line has gone round once."""
+        ring = self._ring
+        message = ring[self._head]
+        self._head = (self._head + 1) & self._mask
         self._count -= 1
         if self._count > 0:
-            self.next_ns = words[self._head * WORDS]
+            self.next_ns = ring[self._head].arrival_ns
         else:
             self.next_ns = NEVER
+        return message
 
     def _grow(self) -> None:
-        larger = _words(int(self._capacity) * 2 * WORDS)
-        for message in range(self._count):
-            source = ((self._head + message) & (self._capacity - 1)) * WORDS
-            for word in range(i64(0), i64(WORDS)):
-                larger[message * WORDS + word] = self._words[source + word]
-        self._words = larger
+        ring = self._ring
+        waiting = [ring[(self._head + at) & self._mask] for at in range(self._count)]
+        self._ring = waiting + [Message() for _ in range(len(waiting))]
         self._head = 0
-        self._capacity *= 2
-
-
-def _words(count: int) -> vec[i64]:
-    words = vec[i64](capacity=i64(count))
-    for _ in range(count):
-        words = append(words, i64(0))
-    return words
+        self._mask = len(self._ring) - 1
