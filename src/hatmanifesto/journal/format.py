@@ -6,7 +6,7 @@ Everything is little-endian and a multiple of eight bytes long; docs/journal.md 
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,6 +27,7 @@ _GROUP_FIELDS: Final = struct.Struct("<IIq")
 FILE_HEADER_BYTES: Final = _FILE_FIELDS.size + DIGEST_BYTES
 GROUP_HEADER_BYTES: Final = _GROUP.size
 BLOB_WORDS: Final = 4
+_SMALL: Final = 4096
 _BLOB_HEAD: Final = struct.Struct("<QqQQ")
 
 
@@ -126,6 +127,22 @@ def unpack_group_header(data: bytes, at: int = 0) -> GroupHeader | None:
     return GroupHeader(count, length, first_seq, digest)
 
 
+def groups_in(data: bytes, offset: int) -> Iterator[Group]:
+    """Yield the groups at the start of a block read at `offset`, until one is not right or not whole.
+
+    A live session has a group a turn of its loop, so this is unpack_group_header with nothing to spare.
+    """
+    unpack, crc32, size = _GROUP.unpack_from, zlib.crc32, len(data)
+    at, begin = 0, GROUP_HEADER_BYTES
+    while begin <= size:
+        magic, check, records, length, first_seq, digest = unpack(data, at)
+        end = begin + length
+        if end > size or magic != GROUP_MAGIC or crc32(data[at + 8 : begin]) != check:
+            return
+        yield Group(first_seq, records, data[begin:end], digest, offset + at)
+        at, begin = end, end + GROUP_HEADER_BYTES
+
+
 def chain_digest(previous: bytes, group: Group) -> bytes:
     """Return the digest that `group` must carry when it follows the one with digest `previous`."""
     fields = _GROUP_FIELDS.pack(group.records, len(group.payload), group.first_seq)
@@ -134,6 +151,8 @@ def chain_digest(previous: bytes, group: Group) -> bytes:
 
 def digest_of(first: bytes, *parts: bytes) -> bytes:
     """Return BLAKE2b-128 of the parts one after the other."""
+    if len(parts[-1]) < _SMALL:
+        return hashlib.blake2b(first + b"".join(parts), digest_size=DIGEST_BYTES).digest()
     digest = hashlib.blake2b(first, digest_size=DIGEST_BYTES)
     for part in parts:
         digest.update(part)

@@ -13,6 +13,7 @@ from hatmanifesto.journal.format import (
     GROUP_HEADER_BYTES,
     DamagedError,
     Group,
+    groups_in,
     unpack_group_header,
 )
 from hatmanifesto.journal.tail import open_journal, read_file_header
@@ -134,24 +135,21 @@ class JournalReader:
 
 def walk(descriptor: int, offset: int, end: int = 1 << 62) -> Iterator[Group]:
     """Yield groups from `offset` on until something is not a whole group inside the first `end` bytes."""
-    data, at = b"", 0
     while True:
-        header = unpack_group_header(data, at)
-        if header is None or len(data) - at < GROUP_HEADER_BYTES + header.length:
-            offset, at = offset + at, 0
-            data = read_at(descriptor, offset, min(_BLOCK_BYTES, end - offset))
-            header = unpack_group_header(data)
-            if header is None:
-                return
-            need = GROUP_HEADER_BYTES + header.length
-            if len(data) < need:
-                data = read_at(descriptor, offset, min(need, end - offset))
+        data = read_at(descriptor, offset, min(_BLOCK_BYTES, end - offset))
+        header = unpack_group_header(data)
+        if header is None:
+            return
+        need = GROUP_HEADER_BYTES + header.length
+        if len(data) < need:
+            data = read_at(descriptor, offset, min(need, end - offset))
             if len(data) < need:
                 return
-        begin = at + GROUP_HEADER_BYTES
-        payload = data[begin : begin + header.length]
-        yield Group(header.first_seq, header.records, payload, header.digest, offset + at)
-        at = begin + header.length
+        at = 0
+        for group in groups_in(data, offset):
+            at = group.end - offset
+            yield group
+        offset += at
 
 
 def read_at(descriptor: int, offset: int, size: int) -> bytes:

@@ -96,6 +96,8 @@ def last_checkpoint(path: str | Path) -> Checkpoint | None:
     try:
         header = read_file_header(descriptor, path)
         for group in groups_backward(descriptor, header.end, os.fstat(descriptor).st_size):
+            if record.CHECKPOINT not in group.payload[::8]:
+                continue  # nothing looks like one
             batch = split([group])
             places = (batch.kinds == record.CHECKPOINT).nonzero()[0]
             if not len(places):
