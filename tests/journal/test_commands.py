@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from hatmanifesto.cli.journal import app
 from hatmanifesto.journal.describe import record_table, renewed
-from journal.samples import read_groups, sample, write
+from hatmanifesto.model import record
+from journal.samples import Content, read_groups, sample, write
 
 DOCS = Path(__file__).parents[2] / "docs" / "journal.md"
 
@@ -87,6 +88,11 @@ def test_show(path: Path) -> None:
     assert '{"fills":3}' in out
     code, out, _ = run("show", path, "--from", 19, "--json")
     assert json.loads(out)["records"][0]["content"] == {"fills": 3}
+
+
+def test_show_a_blob_that_is_not_json(tmp_path: Path) -> None:
+    write(tmp_path / "a", [[Content(record.NOTE, 1, 0, payload=b"\xffplain")]])
+    assert json.loads(run("show", tmp_path / "a", "--json")[1])["records"][0]["content"] == "�plain"
 
 
 def test_show_names_the_kinds_there_are(path: Path) -> None:

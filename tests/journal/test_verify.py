@@ -157,7 +157,8 @@ def test_a_removed_group_is_named(journal: Journal, group: int, message: str) ->
 
 
 def test_swapped_groups_are_named(journal: Journal) -> None:
-    for parts in (journal.headers, journal.records):
+    everything: list[list[Any]] = [journal.headers, journal.records]
+    for parts in everything:
         parts[1], parts[2] = parts[2], parts[1]
     assert messages(journal.verify()) == ["records 3–7 (a group) stand behind 8 (reordered)"]
 

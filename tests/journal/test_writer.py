@@ -73,6 +73,12 @@ def test_what_is_not_a_group_is_refused(tmp_path: Path, count: int, payload: byt
         writer.append(0, count, payload)
 
 
+def test_a_disk_without_room_for_the_header_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(JournalWriteError, match="No space left"):
+        JournalWriter(tmp_path / "a", METADATA, write=SmallDisk(20))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_append_of_nothing_writes_nothing(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "a", {}) as writer:
         writer.append(0, 0, b"")

@@ -3,6 +3,7 @@
 Exit codes: 0 in order, 1 damage found, 2 could not be read.
 """
 
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,7 +92,10 @@ def show(
     def described(entry: Record) -> dict[str, Any]:
         content: object = entry.fields()
         if entry.payload:
-            content = msgspec.Raw(entry.payload) if as_json else entry.payload.decode(errors="replace")
+            content = entry.payload.decode(errors="replace")
+            if as_json:
+                with suppress(msgspec.DecodeError):
+                    content = msgspec.json.decode(entry.payload)
         return {
             "seq": entry.seq,
             "ts_ns": entry.ts_ns,

@@ -71,8 +71,9 @@ class JournalWriter(RecordSink):
             if mode == "inline":
                 os.fsync(descriptor)
                 sync_directory(self.path)
-        except JournalWriteError:
+        except (JournalWriteError, OSError):
             self.abandon()
+            self.path.unlink()  # it holds nothing
             raise
 
     @classmethod
