@@ -178,9 +178,8 @@ class Engine(EngineInput):
                     due = clock.deferred_ns
                 if clock.stale_ns < due:
                     due = clock.stale_ns
-            waiting = self.machine.next_deadline()
-            if waiting is not None and waiting.deadline_ns < due:
-                due = waiting.deadline_ns
+            if self.machine.earliest_ns < due:
+                due = self.machine.earliest_ns
         self.next_timer_ns = due
 
     # -- market data ------------------------------------------------------------------------------
@@ -239,12 +238,10 @@ class Engine(EngineInput):
                     trigger |= TIMER
             if trigger != 0:
                 self._decide(clock, now, trigger)
-        while True:
-            waiting = self.machine.next_deadline()
-            if waiting is None or waiting.deadline_ns > now:
-                break
-            self.machine.drop_deadline()
-            self.on_timeout(now, waiting.order_id)
+        while self.machine.earliest_ns <= now:
+            waiting = self.machine.overdue(now)
+            if waiting is not None:
+                self.on_timeout(now, waiting.order_id)
         self._set_timer()
 
     def on_timeout(self, now: i64, order_id: i64) -> None:
@@ -321,7 +318,8 @@ class Engine(EngineInput):
         elif before == UNKNOWN:
             # found alive: the cancel must still be confirmed
             self._pursue(order, now)
-        self._own_event(clock, now)
+        if clock.triggers & OWN_EVENT:
+            self._own_event(clock, now)
 
     def _account_unknown(self, order: Order, before: i64, holding: Holding) -> None:
         if before == UNKNOWN and order.state != UNKNOWN:
@@ -572,9 +570,9 @@ class Engine(EngineInput):
             order = cancels.items[at]
             self._cancel(order, now, router.reason_for(order, quotes))
         for at in range(quotes.count):
-            size = router.place_size[at]
-            if size > 0:
-                self._place(clock, quotes.items[at], size, now)
+            quote = quotes.items[at]
+            if quote.place_size > 0:
+                self._place(clock, quote, quote.place_size, now)
 
     def _snap(self, instrument: Instrument, quotes: Quotes, now: i64) -> None:
         """Move prices off the venue's grid away from the market; a limit to take up to only becomes tighter."""

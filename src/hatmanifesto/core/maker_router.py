@@ -6,11 +6,10 @@ cancelled. Policies: KEEP, and REQUOTE_ALWAYS, which cancels whatever is acknowl
 
 from typing import Final, final
 
-from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk
-from hatmanifesto.core.strategy import MAX_QUOTES, Quotes
+from hatmanifesto.core.strategy import Quotes
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, Order, OrderList
 from hatmanifesto.model.order_state import CANCEL_PENDING, OPEN, PARTIALLY_FILLED
 from hatmanifesto.model.reasons import CANCEL_REPRICE, CANCEL_WITHDRAWN
@@ -22,7 +21,7 @@ POLICY_NAMES: Final = {0: "keep", 1: "requote_always"}
 
 @final
 class MakerRouter:
-    """Plans one desk's actions. After `plan`: `cancels`, and `place_size[i]` for each quote (0 = none).
+    """Plans one desk's actions. After `plan`: `cancels`, and each quote's `place_size` (0 = none).
 
     `refresh_tolerance` is the largest price distance, in price units, at which a resting order still serves a
     quote; an order larger than the quote is replaced, one that fills have made smaller is kept and topped up.
@@ -32,10 +31,6 @@ class MakerRouter:
         self.policy: Final[i64] = policy
         self.refresh_tolerance: i64 = refresh_tolerance
         self.cancels: Final[OrderList] = OrderList()
-        sizes = vec[i64]()
-        for _ in range(MAX_QUOTES):
-            sizes = append(sizes, i64(0))
-        self.place_size: vec[i64] = sizes
 
     def plan(self, desk: Desk, quotes: Quotes) -> None:
         """Compare what is wanted with what works."""
@@ -52,7 +47,8 @@ class MakerRouter:
             if order.state == OPEN or order.state == PARTIALLY_FILLED:
                 self.cancels.append(order)
         for at in range(quotes.count):
-            self.place_size[at] = quotes.items[at].size
+            quote = quotes.items[at]
+            quote.place_size = quote.size
 
     def _keep(self, desk: Desk, quotes: Quotes) -> None:
         awaited_buy = False
@@ -82,7 +78,7 @@ class MakerRouter:
                 instrument.notional(quote.price, missing) < instrument.min_notional
             ):
                 missing = 0  # a top-up too small for the venue: wait for more fills
-            self.place_size[at] = missing
+            quote.place_size = missing
 
     def _serves(self, order: Order, quotes: Quotes) -> bool:
         """Find the first quote that this order serves and count its unfilled size toward it."""

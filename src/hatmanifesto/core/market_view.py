@@ -33,6 +33,10 @@ TRIGGER_NAMES: Final = {1: "best_changed", 2: "traded_through", 4: "own_event", 
 
 FAR_ABOVE: Final = (1 << 62) - 1
 
+_INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
+_ONE_DEPTH: Final = _INSTRUMENT_BITS | KIND_MASK | MORE
+"""Bits of a meta word that make a DEPTH row which is a whole message of one instrument."""
+
 
 @final
 class MarketView:
@@ -74,37 +78,43 @@ class MarketView:
         """
         self.moved = 0
         wanted = self.wanted
-        own = self.instrument
+        instrument = self.instrument << INSTRUMENT_SHIFT
+        depth_of_ours = instrument | DEPTH
         bids = self.book.bids
         asks = self.book.asks
         bid_levels = bids.levels
         ask_levels = asks.levels
+        last_depth: i64 = -1
         while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
             meta = read_i64_le(chunk, offset + OFFSET_META)
-            if (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK != own:
-                break
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
-            size = read_i64_le(chunk, offset + OFFSET_SIZE)
-            exch_ts = read_i64_le(chunk, offset)
-            offset += ROW_BYTES
             # most rows change a level behind the best one: that is one store
-            if meta & (KIND_MASK | MORE) == DEPTH:
+            if meta & _ONE_DEPTH == depth_of_ours:
                 if meta & BUY_BIT:
                     at = price - bids.origin
                     if bids.low <= at < bids.best:
-                        bid_levels[at] = size
-                        self.book_ts_ns = exch_ts
+                        bid_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        last_depth = offset
+                        offset += ROW_BYTES
                         continue
                 else:
                     at = -price - asks.origin
                     if asks.low <= at < asks.best:
-                        ask_levels[at] = size
-                        self.book_ts_ns = exch_ts
+                        ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        last_depth = offset
+                        offset += ROW_BYTES
                         continue
-            bits = self.apply(meta, price, size, exch_ts) & wanted
-            if bits != 0:
-                self.moved = bits
+            elif meta & _INSTRUMENT_BITS != instrument:
                 break
+            bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
+            offset += ROW_BYTES
+            if bits & wanted:
+                self.moved = bits & wanted
+                break
+        if last_depth >= 0:
+            stamp = read_i64_le(chunk, last_depth)
+            if stamp > self.book_ts_ns:
+                self.book_ts_ns = stamp
         return offset
 
     def apply(self, meta: i64, price: i64, size: i64, exch_ts: i64) -> i64:
@@ -113,7 +123,8 @@ class MarketView:
         bits: i64 = 0
         if kind == DEPTH:
             book = self.book
-            self.book_ts_ns = exch_ts
+            if exch_ts > self.book_ts_ns:
+                self.book_ts_ns = exch_ts
             side = book.bids if meta & BUY_BIT else book.asks
             if side.set(price, size):
                 bits = self._top_changed()

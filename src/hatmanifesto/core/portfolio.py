@@ -84,6 +84,8 @@ class Portfolio:
         self.deposit: Final[i64] = deposit
         self.holdings: Final[list[Holding]] = holdings
         self.desks: Final[list[Desk]] = desks
+        self._several_holdings: bool = len(holdings) > 1
+        self._several_desks: bool = len(desks) > 1
         self.equity: i64 = deposit
         self.peak_equity: i64 = deposit
         self.max_drawdown: i64 = 0
@@ -154,7 +156,7 @@ class Portfolio:
     def worst_notional_beside(self, holding: Holding) -> i64:
         """Return the worst-case notional of every other instrument, money units."""
         total: i64 = 0
-        if len(self.holdings) > 1:
+        if self._several_holdings:
             for other in self.holdings:
                 if other is not holding:
                     total += other.worst_notional()
@@ -163,7 +165,7 @@ class Portfolio:
     def margin_beside(self, holding: Holding) -> i64:
         """Return the initial margin that every other instrument's worst case needs, money units."""
         total: i64 = 0
-        if len(self.holdings) > 1:
+        if self._several_holdings:
             for other in self.holdings:
                 if other is not holding:
                     total += other.worst_notional() // other.leverage
@@ -172,7 +174,7 @@ class Portfolio:
     def strategy_notional_beside(self, desk: Desk) -> i64:
         """Return the worst-case notional of the same strategy's other desks, money units."""
         total: i64 = 0
-        if len(self.desks) > 1:
+        if self._several_desks:
             for other in self.desks:
                 if other.strategy == desk.strategy and other is not desk:
                     total += other.worst_notional()

@@ -22,6 +22,10 @@ _F5: Final = 22_360_679
 _F6: Final = 26_457_513
 _F7: Final = 33_166_247
 _F8: Final = 30_277_563
+_F9: Final = 12_533_141
+_F10: Final = 24_494_897
+_F11: Final = 28_284_271
+_F12: Final = 31_622_777
 
 
 @final
@@ -156,29 +160,52 @@ class Recorder:
         words = self._words
         deeper = view.deeper_words
         more = len(deeper)
-        words[at + 1] = view.now_ns
-        words[at + 2] = desk | view.levels << 8 | view.trigger << 16 | quotes.count << 24
-        words[at + 3] = view.bid_price
-        words[at + 4] = view.bid_size
-        words[at + 5] = view.ask_price
-        words[at + 6] = view.ask_size
-        words[at + 7] = view.book_ts_ns
-        words[at + 8] = view.mark_price
-        words[at + 9] = view.buy_volume
-        words[at + 10] = view.sell_volume
-        words[at + 11] = view.trades
-        words[at + 12] = view.order_flow_imbalance
-        count: i64 = 13
+        count = 13 + more + 3 * quotes.count
+        head = VIEW | count << 8 | view.instrument.index << 16
+        ts = view.now_ns
+        decision = desk | view.levels << 8 | view.trigger << 16 | quotes.count << 24
+        bid_price = view.bid_price
+        bid_size = view.bid_size
+        ask_price = view.ask_price
+        ask_size = view.ask_size
+        book_ts_ns = view.book_ts_ns
+        mark_price = view.mark_price
+        buy_volume = view.buy_volume
+        sell_volume = view.sell_volume
+        trades = view.trades
+        imbalance = view.order_flow_imbalance
+        words[at + 1] = ts
+        words[at + 2] = decision
+        words[at + 3] = bid_price
+        words[at + 4] = bid_size
+        words[at + 5] = ask_price
+        words[at + 6] = ask_size
+        words[at + 7] = book_ts_ns
+        words[at + 8] = mark_price
+        words[at + 9] = buy_volume
+        words[at + 10] = sell_volume
+        words[at + 11] = trades
+        words[at + 12] = imbalance
+        check = (
+            fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1
+            + fold(decision) * _F2 + fold(bid_price) * _F3 + fold(bid_size) * _F4 + fold(ask_price) * _F5
+            + fold(ask_size) * _F6 + fold(book_ts_ns) * _F7 + fold(mark_price) * _F8 + fold(buy_volume) * _F9
+            + fold(sell_volume) * _F10 + fold(trades) * _F11 + fold(imbalance) * _F12
+        )  # fmt: skip
+        position: i64 = 13
         for word in range(more):
-            words[at + count] = deeper[word]
-            count += 1
+            words[at + position] = deeper[word]
+            position += 1
         for index in range(quotes.count):
             quote = quotes.items[index]
-            words[at + count] = quote.price
-            words[at + count + 1] = quote.size
-            words[at + count + 2] = quote.side_flags
-            count += 3
-        self._close(at, VIEW, view.instrument.index, count)
+            words[at + position] = quote.price
+            words[at + position + 1] = quote.size
+            words[at + position + 2] = quote.side_flags
+            position += 3
+        check += self._check_rest(at, 13, count)
+        words[at] = head | (check & CHECK_MASK) << 32
+        self._at = at + count
+        self.seq += 1
 
     def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
         """Write a record of five fields."""
@@ -190,20 +217,20 @@ class Recorder:
         words[at + 4] = c
         words[at + 5] = d
         words[at + 6] = e
-        self._close(at, kind, aux, 7)
+        head = kind | 7 << 8 | aux << 16
+        check = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + self._check_rest(at, 1, 7)
+        words[at] = head | (check & CHECK_MASK) << 32
+        self._at = at + 7
+        self.seq += 1
 
-    def _close(self, at: i64, kind: i64, aux: i64, count: i64) -> None:
-        """Finish a record whose words 1 to count-1 have been written."""
+    def _check_rest(self, at: i64, position: i64, count: i64) -> i64:
+        """Return the check's share of the words from `position` on, below 2^31."""
         words = self._words
         factors = self._factors
-        head = kind | count << 8 | aux << 16
-        total = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR
-        position: i64 = 1
+        total: i64 = 0
         while position < count:
             total += fold(words[at + position]) * factors[position & 31]
             if position & 31 == 31:
                 total &= CHECK_MASK
             position += 1
-        words[at] = head | (total & CHECK_MASK) << 32
-        self._at = at + count
-        self.seq += 1
+        return total & CHECK_MASK

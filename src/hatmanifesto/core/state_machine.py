@@ -19,6 +19,7 @@ from hatmanifesto.model.order_state import (
     dense_table,
     path_end,
 )
+from hatmanifesto.model.ports import NEVER
 
 _INITIAL_SLOTS: Final = 64
 
@@ -40,16 +41,8 @@ class StateMachine:
         self._free_head: i64 = 0
         self._free_count: i64 = 0
         self.order_seq: i64 = 0
-        deadlines = vec[i64](capacity=2 * SLOT_COUNT)
-        for _ in range(2 * SLOT_COUNT):
-            deadlines = append(deadlines, i64(0))
-        self._deadlines: vec[i64] = deadlines
-        times = vec[i64](capacity=2 * SLOT_COUNT)
-        for _ in range(2 * SLOT_COUNT):
-            times = append(times, i64(0))
-        self._times: vec[i64] = times
-        self._deadline_head: i64 = 0
-        self._deadline_count: i64 = 0
+        # no deadline lies before this moment; those met meanwhile may leave it too early
+        self.earliest_ns: i64 = NEVER
 
     def take_order(self) -> Order | None:
         """Return an idle order object with a new client order id, or None when all slots are in use."""
@@ -112,48 +105,18 @@ class StateMachine:
         return (DONE_BITS >> order.state) & 1 == 1
 
     def expect_answer(self, order: Order, deadline_ns: i64) -> None:
-        """The venue must answer by deadline_ns. The line is kept in rising order; mostly that is the end of it."""
+        """The venue must answer by deadline_ns; an order's deadline of 0 means that no answer is awaited."""
         order.deadline_ns = deadline_ns
-        if self._deadline_count >= 2 * SLOT_COUNT:
-            self.next_deadline()
-        if self._deadline_count >= 2 * SLOT_COUNT:
-            self._compact()
-        count = self._deadline_count
-        at = (self._deadline_head + count) & (2 * SLOT_COUNT - 1)
-        while count > 0:
-            before = (at - 1) & (2 * SLOT_COUNT - 1)
-            if self._times[before] <= deadline_ns:
-                break
-            self._times[at] = self._times[before]
-            self._deadlines[at] = self._deadlines[before]
-            at = before
-            count -= 1
-        self._deadlines[at] = order.order_id
-        self._times[at] = deadline_ns
-        self._deadline_count += 1
+        if deadline_ns < self.earliest_ns:
+            self.earliest_ns = deadline_ns
 
-    def _compact(self) -> None:
-        """Keep one line entry for each order that still awaits an answer, the earliest deadline first."""
-        waiting = [order for order in self.orders if order.deadline_ns > 0]
-        waiting.sort(key=lambda order: (order.deadline_ns, order.order_id))
-        self._deadline_head = 0
-        self._deadline_count = 0
-        for order in waiting:
-            self._deadlines[self._deadline_count] = order.order_id
-            self._times[self._deadline_count] = order.deadline_ns
-            self._deadline_count += 1
-
-    def next_deadline(self) -> Order | None:
-        """Return the order whose answer is awaited longest, or None; settled ones are dropped from the line."""
-        while self._deadline_count > 0:
-            order_id = self._deadlines[self._deadline_head]
-            order = self.orders[order_id & SLOT_MASK]
-            if order.order_id == order_id and order.deadline_ns > 0:
-                return order
-            self.drop_deadline()
-        return None
-
-    def drop_deadline(self) -> None:
-        """Take the head off the line, after it was handled."""
-        self._deadline_head = (self._deadline_head + 1) & (2 * SLOT_COUNT - 1)
-        self._deadline_count -= 1
+    def overdue(self, now: i64) -> Order | None:
+        """Return the order whose answer is overdue longest, or None; then `earliest_ns` is exact again."""
+        earliest: i64 = NEVER
+        latest: Order | None = None
+        for order in self.orders:
+            if 0 < order.deadline_ns < earliest:
+                earliest = order.deadline_ns
+                latest = order
+        self.earliest_ns = earliest
+        return latest if earliest <= now else None

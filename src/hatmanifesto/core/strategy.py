@@ -103,7 +103,9 @@ class Quote:
         self.reduce_only: bool = False
         self.purpose: i64 = QUOTE
         self.side_flags: i64 = 0
+        # the router's: what working orders already serve of it, and what is to be sent anew
         self.matched: i64 = 0
+        self.place_size: i64 = 0
 
 
 def _require_integers(price: object, size: object) -> None:

@@ -37,9 +37,9 @@ def rate_of(amount: i64, rate: i64) -> i64:
     The venue truncates fees toward zero at the currency's last decimal. The product is formed in
     64 bits where it provably fits and in unbounded integers otherwise.
     """
-    limit: i64 = 2_000_000_000
+    reach: i64 = 1 << 42
     product: i64
-    if -limit < amount < limit and -limit < rate < limit:
+    if -reach < amount < reach and -1048576 < rate < 1048576:
         product = amount * rate
         if product >= 0:
             return product // 1_000_000_000

@@ -1,10 +1,11 @@
 """The two interfaces that meet at the engine: what a driver tells it, and what it asks of a venue.
 
 Both are compiled base classes with integer arguments, so that a call costs nanoseconds and neither side
-imports the other.
+imports the other. They are abstract without deriving from ABC, which would make the compiler check every
+attribute for being defined.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
@@ -14,7 +15,7 @@ NEVER: Final = (1 << 62) - 1
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class OrderGateway(ABC):
+class OrderGateway:
     """What the engine asks of a venue. Every request is answered later through EngineInput, or never."""
 
     @abstractmethod
@@ -40,7 +41,7 @@ class OrderGateway(ABC):
         """Ask what became of an order; answered with an order event that says open, absent, or its end."""
 
 
-class EngineInput(ABC):
+class EngineInput:
     """What a driver tells the engine. `now` is the receipt stamp of the event, nanoseconds, never decreasing."""
 
     next_timer_ns: i64 = NEVER
@@ -87,7 +88,7 @@ class EngineInput(ABC):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class RecordSink(ABC):
+class RecordSink:
     """Where packed journal records go, group by group."""
 
     @abstractmethod
@@ -96,7 +97,7 @@ class RecordSink(ABC):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class ChunkSource(ABC):
+class ChunkSource:
     """A stream of packed market rows in whole chunks."""
 
     @abstractmethod

@@ -12,7 +12,8 @@ def share_of(amount: i64, part: i64, whole: i64) -> i64:
     if part == whole:
         return amount
     reach: i64 = 1 << 42
-    if -reach < amount < reach and part < 1 << 20:
+    wide: i64 = 1 << 50
+    if (-reach < amount < reach and part < 1 << 20) or (-wide < amount < wide and part < 1 << 12):
         product = amount * part
         if product >= 0:
             return product // whole

@@ -1,13 +1,13 @@
 """How long a request takes to the venue and an answer back: constant, or as recorded."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final, final
 
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
 
-class OrderLatency(ABC):
+class OrderLatency:
     """Order entry and response latency in nanoseconds at a moment of the tape."""
 
     @abstractmethod

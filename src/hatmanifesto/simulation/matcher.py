@@ -37,6 +37,10 @@ from hatmanifesto.simulation.wire import EVENT, FILLED, Line
 
 FAR_ABOVE: Final = (1 << 62) - 1
 
+_INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
+_ONE_DEPTH: Final = _INSTRUMENT_BITS | KIND_MASK | MORE
+"""Bits of a meta word that make a DEPTH row which is a whole message of one instrument."""
+
 
 @final
 class RestingOrder:
@@ -124,7 +128,8 @@ class Matcher:
         Returns the offset of the first row not taken.
         """
         responses = self.responses
-        own = self.instrument.index
+        instrument = self.instrument.index << INSTRUMENT_SHIFT
+        depth_of_ours = instrument | DEPTH
         bids = self.book.bids
         asks = self.book.asks
         bid_levels = bids.levels
@@ -139,23 +144,25 @@ class Matcher:
             if now >= limit:
                 break
             meta = read_i64_le(chunk, offset + OFFSET_META)
-            if (meta >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK != own:
-                break
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
-            size = read_i64_le(chunk, offset + OFFSET_SIZE)
-            offset += ROW_BYTES
             # most rows change a level behind the best where no own order rests: that is one store
-            if quiet and meta & (KIND_MASK | MORE) == DEPTH:
+            if meta & _ONE_DEPTH == depth_of_ours:
                 if meta & BUY_BIT:
                     at = price - bids.origin
-                    if bids.low <= at < bids.best and (price < own_bids.worst_key or price > own_bids.best_key):
-                        bid_levels[at] = size
+                    if quiet and bids.low <= at < bids.best and (price < own_bids.worst_key or price > own_bids.best_key):
+                        bid_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        offset += ROW_BYTES
                         continue
                 else:
                     at = -price - asks.origin
-                    if asks.low <= at < asks.best and (-price < own_asks.worst_key or -price > own_asks.best_key):
-                        ask_levels[at] = size
+                    if quiet and asks.low <= at < asks.best and (-price < own_asks.worst_key or -price > own_asks.best_key):
+                        ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        offset += ROW_BYTES
                         continue
+            elif meta & _INSTRUMENT_BITS != instrument:
+                break
+            size = read_i64_le(chunk, offset + OFFSET_SIZE)
+            offset += ROW_BYTES
             self.apply(meta, price, size, now)
             quiet = self.quiet_levels()
             if responses.next_ns < limit:
