@@ -85,6 +85,7 @@ class MarketView:
         bid_levels = bids.levels
         ask_levels = asks.levels
         last_depth: i64 = -1
+        quiet = self._pending == 0
         while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
             meta = read_i64_le(chunk, offset + OFFSET_META)
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
@@ -92,14 +93,14 @@ class MarketView:
             if meta & _ONE_DEPTH == depth_of_ours:
                 if meta & BUY_BIT:
                     at = price - bids.origin
-                    if bids.low <= at < bids.best:
+                    if quiet and bids.low <= at < bids.best:
                         bid_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
                         last_depth = offset
                         offset += ROW_BYTES
                         continue
                 else:
                     at = -price - asks.origin
-                    if asks.low <= at < asks.best:
+                    if quiet and asks.low <= at < asks.best:
                         ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
                         last_depth = offset
                         offset += ROW_BYTES
@@ -108,6 +109,7 @@ class MarketView:
                 break
             bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
             offset += ROW_BYTES
+            quiet = self._pending == 0
             if bits & wanted:
                 self.moved = bits & wanted
                 break

@@ -9,8 +9,8 @@ from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE, pack_side_flags
 
-MAX_QUOTES: Final = 64
-"""Quotes a strategy may ask for in one decision."""
+MAX_QUOTES: Final = 48
+"""Quotes a strategy may ask for in one decision: with 20 levels, all that a view record's 255 words hold."""
 MAX_DEPTH: Final = 20
 
 _INTERPRETED: Final[bool] = __file__.endswith(".py")
