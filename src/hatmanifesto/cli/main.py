@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hatmanifesto.cli import backtest, demo, journal, tape
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
 
 app = typer.Typer(
@@ -35,6 +36,12 @@ def hat(
         raise typer.Exit(EXIT_STALE_BUILD)
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+app.command("backtest")(backtest.backtest)
+app.command("demo")(demo.demo)
+app.add_typer(tape.app, name="tape")
+app.add_typer(journal.app, name="journal")
 
 
 def main() -> None:

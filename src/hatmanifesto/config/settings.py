@@ -139,10 +139,11 @@ class Draft:
         self.folder: Final = folder
 
 
-def load(path: Path | None = None, overrides: list[str] | None = None) -> Draft:
+def load(path: Path | None = None, overrides: list[str] | None = None, strategy: str = "") -> Draft:
     """Read a TOML file (None: the defaults) and apply `key=value` overrides such as `account.deposit=500`.
 
-    UserError when the file cannot be read or is not TOML; mistakes inside it are in the draft's problems.
+    `strategy` leaves only the file's strategies of that class, or makes one with its defaults. UserError when
+    the file cannot be read or is not TOML; mistakes inside it are in the draft's problems.
     """
     raw: dict[str, Any] = {}
     if path is not None:
@@ -157,12 +158,26 @@ def load(path: Path | None = None, overrides: list[str] | None = None) -> Draft:
             raise UserError(
                 f"{path} is not TOML: {error}", "correct that line; examples/config.toml is an example"
             ) from error
+    if strategy:
+        _choose_strategy(raw, strategy)
     for override in overrides or []:
         _apply(raw, override)
     source = (
         str(path) if path is not None else "the configuration" if overrides else "the default configuration"
     )
     return parse(raw, source, path.parent if path is not None else Path())
+
+
+def _choose_strategy(raw: dict[str, Any], strategy: str) -> None:
+    given = raw.get("strategies")
+    entries = given if isinstance(given, dict) else {}
+    same = {
+        name: entry
+        for name, entry in entries.items()
+        if isinstance(entry, dict) and entry.get("class", "touch_joiner") == strategy
+    }
+    name = strategy.rpartition(":")[2] if ":" in strategy else Path(strategy).stem
+    raw["strategies"] = same or {name or strategy: {"class": strategy}}
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -205,12 +220,10 @@ def _place(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Keep the part of pydantic's location that exists in the file (it also names members of unions)."""
     place: list[int | str] = []
     for step in location:
-        if isinstance(raw, dict) and step in raw:
-            raw = raw[step]
-        elif isinstance(raw, list) and isinstance(step, int):
-            raw = raw[step]
-        else:
+        section: Any = raw
+        if not (isinstance(raw, dict) and step in raw) and not isinstance(raw, list):
             break
+        raw = section[step]
         place.append(step)
     return tuple(place)
 

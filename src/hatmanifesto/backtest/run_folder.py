@@ -1,0 +1,55 @@
+"""A run's folder: filled beside its place under a hidden name, renamed when whole, removed when not."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hatmanifesto.errors import UserError
+
+MARK = "manifest.json"
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse, before any work, a folder that exists; with `force` only one that is no run or is in use."""
+    if not target.exists():
+        return
+    if not force:
+        raise UserError(
+            f"{target} exists already", "name another folder with --out, or add --force to replace it"
+        )
+    if not target.is_dir() or (any(target.iterdir()) and not (target / MARK).is_file()):
+        raise UserError(
+            f"{target} is not the folder of a run, so it is not replaced", "name another folder with --out"
+        )
+
+
+@contextmanager
+def run_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a new folder; at the end it takes the target's place, after any error nothing is left of it."""
+    check_target(target, force=force)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise UserError(
+            f"cannot make {partial}: {error.strerror}", "check --out and its permissions"
+        ) from error
+    try:
+        yield partial
+        _put_in_place(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    if not target.exists():
+        partial.rename(target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
