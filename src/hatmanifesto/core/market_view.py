@@ -10,7 +10,7 @@ from hatmanifesto.model.market_row import (
     BUY_BIT,
     DEPTH,
     FUNDING,
-    INSTRUMENT_MASK,
+    INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
     KIND_MASK,
     MARK,
@@ -22,6 +22,7 @@ from hatmanifesto.model.market_row import (
     ROW_BYTES,
     SELL_BIT,
     TRADE,
+    WHOLE_ROW_BITS,
 )
 
 BEST_CHANGED: Final = 1
@@ -32,10 +33,6 @@ OPERATOR: Final = 16
 TRIGGER_NAMES: Final = {1: "best_changed", 2: "traded_through", 4: "own_event", 8: "timer", 16: "operator"}
 
 FAR_ABOVE: Final = (1 << 62) - 1
-
-_INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
-_ONE_DEPTH: Final = _INSTRUMENT_BITS | KIND_MASK | MORE
-"""Bits of a meta word that make a DEPTH row which is a whole message of one instrument."""
 
 
 @final
@@ -90,7 +87,7 @@ class MarketView:
             meta = read_i64_le(chunk, offset + OFFSET_META)
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
             # most rows change a level behind the best one: that is one store
-            if meta & _ONE_DEPTH == depth_of_ours:
+            if meta & WHOLE_ROW_BITS == depth_of_ours:
                 if meta & BUY_BIT:
                     at = price - bids.origin
                     if quiet and bids.low <= at < bids.best:
@@ -105,7 +102,7 @@ class MarketView:
                         last_depth = offset
                         offset += ROW_BYTES
                         continue
-            elif meta & _INSTRUMENT_BITS != instrument:
+            elif meta & INSTRUMENT_BITS != instrument:
                 break
             bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
             offset += ROW_BYTES

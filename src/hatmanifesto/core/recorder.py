@@ -7,25 +7,26 @@ from mypy_extensions import i64
 
 from hatmanifesto.core.strategy import Quotes, View
 from hatmanifesto.model.ports import RecordSink
-from hatmanifesto.model.record import CHECK_MASK, SEQ_FACTOR, VIEW, WORD_FACTORS, fold
+from hatmanifesto.model.record import CHECK_MASK, FACTOR_STEP, FIRST_FACTOR, HIGH_FACTOR, SEQ_FACTOR, VIEW, fold, high_bits
 
 CAPACITY_WORDS: Final = 1 << 13
 """Words buffered before a group is handed on: 64 KiB, which the allocator reuses without asking the system."""
 _LARGEST: Final = 512
 
-_F0: Final = 31_415_927
-_F1: Final = 27_182_819
-_F2: Final = 16_180_339
-_F3: Final = 14_142_135
-_F4: Final = 17_320_509
-_F5: Final = 22_360_679
-_F6: Final = 26_457_513
-_F7: Final = 33_166_247
-_F8: Final = 30_277_563
-_F9: Final = 12_533_141
-_F10: Final = 24_494_897
-_F11: Final = 28_284_271
-_F12: Final = 31_622_777
+# factors of the first words, see model.record
+_F0: Final = 10_007
+_F1: Final = 90_025
+_F2: Final = 170_043
+_F3: Final = 250_061
+_F4: Final = 330_079
+_F5: Final = 410_097
+_F6: Final = 490_115
+_F7: Final = 570_133
+_F8: Final = 650_151
+_F9: Final = 730_169
+_F10: Final = 810_187
+_F11: Final = 890_205
+_F12: Final = 970_223
 
 
 @final
@@ -41,10 +42,6 @@ class Recorder:
         for _ in range(CAPACITY_WORDS):
             words = append(words, i64(0))
         self._words: vec[i64] = words
-        factors = vec[i64]()
-        for factor in WORD_FACTORS:
-            factors = append(factors, i64(factor))
-        self._factors: vec[i64] = factors
 
     def flush(self) -> None:
         """Hand the buffered records to the sink as one group; raises what the sink raises."""
@@ -74,9 +71,11 @@ class Recorder:
         """Write a record of one field."""
         at = self._room()
         head = kind | 3 << 8 | aux << 16
-        check = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1 + fold(a) * _F2
         words = self._words
-        words[at] = head | (check & CHECK_MASK) << 32
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         self._at = at + 3
@@ -86,9 +85,12 @@ class Recorder:
         """Write a record of two fields."""
         at = self._room()
         head = kind | 4 << 8 | aux << 16
-        check = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1 + fold(a) * _F2 + fold(b) * _F3
         words = self._words
-        words[at] = head | (check & CHECK_MASK) << 32
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+            + (b & CHECK_MASK) * _F3
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a ^ b, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
@@ -99,12 +101,12 @@ class Recorder:
         """Write a record of three fields."""
         at = self._room()
         head = kind | 5 << 8 | aux << 16
-        check = (
-            fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1
-            + fold(a) * _F2 + fold(b) * _F3 + fold(c) * _F4
-        )  # fmt: skip
         words = self._words
-        words[at] = head | (check & CHECK_MASK) << 32
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
@@ -116,12 +118,12 @@ class Recorder:
         """Write a record of four fields."""
         at = self._room()
         head = kind | 6 << 8 | aux << 16
-        check = (
-            fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1
-            + fold(a) * _F2 + fold(b) * _F3 + fold(c) * _F4 + fold(d) * _F5
-        )  # fmt: skip
         words = self._words
-        words[at] = head | (check & CHECK_MASK) << 32
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
@@ -136,13 +138,13 @@ class Recorder:
         """Write a record of seven fields."""
         at = self._room()
         head = kind | 9 << 8 | aux << 16
-        check = (
-            fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1
-            + fold(a) * _F2 + fold(b) * _F3 + fold(c) * _F4 + fold(d) * _F5
-            + fold(e) * _F6 + fold(f) * _F7 + fold(g) * _F8
-        )  # fmt: skip
         words = self._words
-        words[at] = head | (check & CHECK_MASK) << 32
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
+            + (e & CHECK_MASK) * _F6 + (f & CHECK_MASK) * _F7 + (g & CHECK_MASK) * _F8
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d ^ e ^ f ^ g, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
@@ -186,11 +188,17 @@ class Recorder:
         words[at + 10] = sell_volume
         words[at + 11] = trades
         words[at + 12] = imbalance
-        check = (
-            fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + fold(ts) * _F1
-            + fold(decision) * _F2 + fold(bid_price) * _F3 + fold(bid_size) * _F4 + fold(ask_price) * _F5
-            + fold(ask_size) * _F6 + fold(book_ts_ns) * _F7 + fold(mark_price) * _F8 + fold(buy_volume) * _F9
-            + fold(sell_volume) * _F10 + fold(trades) * _F11 + fold(imbalance) * _F12
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (decision & CHECK_MASK) * _F2
+            + (bid_price & CHECK_MASK) * _F3 + (bid_size & CHECK_MASK) * _F4
+            + (ask_price & CHECK_MASK) * _F5 + (ask_size & CHECK_MASK) * _F6
+            + (book_ts_ns & CHECK_MASK) * _F7 + (mark_price & CHECK_MASK) * _F8
+            + (buy_volume & CHECK_MASK) * _F9 + (sell_volume & CHECK_MASK) * _F10
+            + (trades & CHECK_MASK) * _F11 + (imbalance & CHECK_MASK) * _F12
+        )  # fmt: skip
+        high = (
+            head ^ ts ^ decision ^ bid_price ^ bid_size ^ ask_price ^ ask_size ^ book_ts_ns ^ mark_price
+            ^ buy_volume ^ sell_volume ^ trades ^ imbalance
         )  # fmt: skip
         position: i64 = 13
         for word in range(more):
@@ -202,35 +210,37 @@ class Recorder:
             words[at + position + 1] = quote.size
             words[at + position + 2] = quote.side_flags
             position += 3
-        check += self._check_rest(at, 13, count)
-        words[at] = head | (check & CHECK_MASK) << 32
+        position = 13
+        while position < count:
+            word_there = words[at + position]
+            high ^= word_there
+            total += (word_there & CHECK_MASK) * (FIRST_FACTOR + position * FACTOR_STEP)
+            total &= CHECK_MASK
+            position += 1
+        words[at] = head | _check(total, high, self.seq) << 32
         self._at = at + count
         self.seq += 1
 
     def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
         """Write a record of five fields."""
         at = self._room()
+        head = kind | 7 << 8 | aux << 16
         words = self._words
+        total = (
+            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
+            + (e & CHECK_MASK) * _F6
+        )  # fmt: skip
+        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d ^ e, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
         words[at + 4] = c
         words[at + 5] = d
         words[at + 6] = e
-        head = kind | 7 << 8 | aux << 16
-        check = fold(head) * _F0 + fold(self.seq) * SEQ_FACTOR + self._check_rest(at, 1, 7)
-        words[at] = head | (check & CHECK_MASK) << 32
         self._at = at + 7
         self.seq += 1
 
-    def _check_rest(self, at: i64, position: i64, count: i64) -> i64:
-        """Return the check's share of the words from `position` on, below 2^31."""
-        words = self._words
-        factors = self._factors
-        total: i64 = 0
-        while position < count:
-            total += fold(words[at + position]) * factors[position & 31]
-            if position & 31 == 31:
-                total &= CHECK_MASK
-            position += 1
-        return total & CHECK_MASK
+
+def _check(total: i64, high: i64, seq: i64) -> i64:
+    return (total + high_bits(high) * HIGH_FACTOR + fold(seq) * SEQ_FACTOR) & CHECK_MASK

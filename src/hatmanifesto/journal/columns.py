@@ -21,8 +21,9 @@ Columns = dict[str, NDArray[np.generic]]
 BATCH_BYTES: Final = 1 << 20
 _LEVEL_WORDS: Final = 4
 LEVEL_NAMES: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
+_WANTED_WORDS: Final = 3
+WANTED_NAMES: Final = ("wanted_price", "wanted_size", "wanted_side_flags")
 _MASK: Final = np.int64(record.CHECK_MASK)
-_FACTORS: Final = np.array(record.WORD_FACTORS * 8, dtype=np.int64)
 
 
 class Batch(NamedTuple):
@@ -98,16 +99,18 @@ def checks(words: Ints, starts: Ints, seqs: Ints) -> Ints:
     lengths = np.diff(starts, append=len(words))
     values = words.copy()
     values[starts] &= record.HEADER_LOW
-    values = _fold(values)
-    position = np.arange(len(words), dtype=np.int64)
-    position -= np.repeat(starts, lengths)
+    factors = np.arange(len(words), dtype=np.int64)
+    factors -= np.repeat(starts, lengths)
+    factors *= record.FACTOR_STEP
+    factors += record.FIRST_FACTOR
     blobs = starts[(words[starts] & 0xFF) >= record.FIRST_BLOB]
     for blob in blobs.tolist():
         length = int(words[blob + 2])
         values[blob + BLOB_WORDS : blob + BLOB_WORDS + (length + 7 >> 3)] = 0
-        position[blob + BLOB_WORDS : blob + BLOB_WORDS + (length + 7 >> 3)] = 0
-    values *= _FACTORS[position]
-    total: Ints = np.add.reduceat(values, starts)
+    high = np.bitwise_xor.reduceat(values, starts)
+    # a sum of 255 products may pass 2^63: numpy wraps, and the check is taken modulo 2^31
+    total: Ints = np.add.reduceat((values & _MASK) * factors, starts)
+    total += (((high >> 31) ^ (high >> 62)) & _MASK) * record.HIGH_FACTOR
     total += _fold(seqs) * record.SEQ_FACTOR
     total &= _MASK
     return total
@@ -168,24 +171,34 @@ def _decode(batch: Batch, kind: int) -> Columns:
     if names is None:
         raise DamagedError(f"record {columns['seq'][0]} has kind {kind}, which nobody assigned")
     extra = ((heads >> 8) & 0xFF) - (2 + len(names))
-    odd = (extra < 0) | (extra % _LEVEL_WORDS != 0) if kind == record.VIEW else extra != 0
+    levels = np.zeros(len(at), dtype=np.int64)
+    wanted = levels
+    if kind == record.VIEW:
+        decision = batch.words[at + 2]
+        levels = ((decision >> 8) & 0xFF) - 1
+        wanted = (decision >> 24) & 0xFF
+    odd = extra != _LEVEL_WORDS * levels + _WANTED_WORDS * wanted
     if np.any(odd):
         wrong = columns["seq"][int(np.argmax(odd))]
         raise DamagedError(f"record {wrong} ({record.KIND_NAMES[kind]}) does not have the length of its kind")
     for place, name in enumerate(names):
         columns[name] = batch.words[at + (2 + place)]
-    _add_levels(columns, batch.words, at + (2 + len(names)), extra // _LEVEL_WORDS)
+    rest = at + (2 + len(names))
+    _add_groups(columns, batch.words, rest, levels, LEVEL_NAMES, 2)
+    _add_groups(columns, batch.words, rest + _LEVEL_WORDS * levels, wanted, WANTED_NAMES, 1)
     return columns
 
 
-def _add_levels(columns: Columns, words: Ints, at: Ints, more: Ints) -> None:
-    """Levels beyond a view's first become columns bid_price_2, …; 0 where a view has fewer levels."""
-    for level in range(int(more.max(initial=0))):
-        has = more > level
-        for place, name in enumerate(LEVEL_NAMES):
+def _add_groups(
+    columns: Columns, words: Ints, at: Ints, counts: Ints, names: tuple[str, ...], first: int
+) -> None:
+    """Repeated groups of words become columns NAME_first, NAME_first+1, …; 0 where a record has fewer of them."""
+    for group in range(int(counts.max(initial=0))):
+        has = counts > group
+        for place, name in enumerate(names):
             values = np.zeros(len(at), dtype=np.int64)
-            values[has] = words[at[has] + (level * _LEVEL_WORDS + place)]
-            columns[f"{name}_{level + 2}"] = values
+            values[has] = words[at[has] + (group * len(names) + place)]
+            columns[f"{name}_{group + first}"] = values
 
 
 def join_columns(parts: Iterable[dict[int, Columns]]) -> dict[int, Columns]:

@@ -62,6 +62,10 @@ CHANNEL_NAMES: Final = {1: "book", 2: "bbo", 3: "trades", 4: "context"}
 INSTRUMENT_SHIFT: Final = 16
 INSTRUMENT_MASK: Final = 0xFFFF
 
+INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
+WHOLE_ROW_BITS: Final = INSTRUMENT_BITS | KIND_MASK | MORE
+"""Bits of a meta word to compare with `instrument << INSTRUMENT_SHIFT | kind`: a message of one row."""
+
 
 def make_meta(kind: int, side: int, channel: int, instrument: int, flags: int = 0) -> int:
     """Pack a row's meta word. `side` is +1 (bid, buyer), -1 (ask, seller) or 0 (unknown, none)."""

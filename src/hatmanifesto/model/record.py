@@ -106,13 +106,10 @@ CHECK_MASK: Final = 0x7FFFFFFF
 SEQ_FACTOR: Final = 29_510_161
 """Odd, so that a sequence number can be recovered from a check by its inverse modulo 2^31."""
 SEQ_INVERSE: Final = pow(29_510_161, -1, 1 << 31)
-WORD_FACTORS: Final = [
-    31_415_927, 27_182_819, 16_180_339, 14_142_135, 17_320_509, 22_360_679, 26_457_513, 33_166_247,
-    30_277_563, 12_533_141, 24_494_897, 28_284_271, 31_622_777, 33_541_019, 20_615_529, 19_364_917,
-    21_794_495, 23_979_157, 25_980_763, 13_228_757, 15_811_389, 18_708_287, 29_154_759, 32_403_703,
-    11_180_339, 26_925_825, 10_954_451, 32_015_621, 17_606_817, 25_495_097, 23_452_079, 14_832_397,
-]  # fmt: skip
-"""Odd factors below 2^25, one a word: 32 products of 31 and 25 bits add up below 2^62."""
+FIRST_FACTOR: Final = 10_007
+FACTOR_STEP: Final = 80_018
+"""A word's factor is FIRST_FACTOR + place x FACTOR_STEP: odd, below 2^25."""
+HIGH_FACTOR: Final = 27_182_819
 
 
 def fold(word: i64) -> i64:
@@ -120,14 +117,24 @@ def fold(word: i64) -> i64:
     return (word ^ (word >> 31) ^ (word >> 62)) & 0x7FFFFFFF
 
 
+def high_bits(word: i64) -> i64:
+    """Fold the 33 bits above the low 31 to 31 bits."""
+    return ((word >> 31) ^ (word >> 62)) & 0x7FFFFFFF
+
+
 def check_words(words: list[int], seq: int) -> int:
-    """Return the check of a record given as words (the check bits of word 0 are ignored)."""
-    total = fold(words[0] & HEADER_LOW) * WORD_FACTORS[0] + fold(seq) * SEQ_FACTOR
-    for position in range(1, len(words)):
-        total += fold(words[position]) * WORD_FACTORS[position & 31]
-        if position & 31 == 31:
-            total &= CHECK_MASK
-    return total & CHECK_MASK
+    """Return the check of a record given as words (the check bits of word 0 are ignored).
+
+    The low 31 bits of each word count with a factor of its place; the other bits are combined by exclusive or. Any
+    change of one word shows. What is changed with more care is found by the chain of digests over groups.
+    """
+    total = 0
+    high = 0
+    for place in range(len(words)):
+        word = words[place] & HEADER_LOW if place == 0 else words[place]
+        total += (word & CHECK_MASK) * (FIRST_FACTOR + place * FACTOR_STEP)
+        high ^= word
+    return (total + high_bits(high) * HIGH_FACTOR + fold(seq) * SEQ_FACTOR) & CHECK_MASK
 
 
 def stored_seq(words: list[int]) -> int:

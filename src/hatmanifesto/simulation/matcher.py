@@ -11,7 +11,7 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
     BUY_BIT,
     DEPTH,
-    INSTRUMENT_MASK,
+    INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
     KIND_MASK,
     MORE,
@@ -19,6 +19,7 @@ from hatmanifesto.model.market_row import (
     OFFSET_PRICE,
     OFFSET_SIZE,
     ROW_BYTES,
+    WHOLE_ROW_BITS,
 )
 from hatmanifesto.model.money import rate_of
 from hatmanifesto.model.order import SLOT_MASK
@@ -36,10 +37,6 @@ from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.wire import EVENT, FILLED, Line
 
 FAR_ABOVE: Final = (1 << 62) - 1
-
-_INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
-_ONE_DEPTH: Final = _INSTRUMENT_BITS | KIND_MASK | MORE
-"""Bits of a meta word that make a DEPTH row which is a whole message of one instrument."""
 
 
 @final
@@ -146,7 +143,7 @@ class Matcher:
             meta = read_i64_le(chunk, offset + OFFSET_META)
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
             # most rows change a level behind the best where no own order rests: that is one store
-            if meta & _ONE_DEPTH == depth_of_ours:
+            if meta & WHOLE_ROW_BITS == depth_of_ours:
                 if meta & BUY_BIT:
                     at = price - bids.origin
                     if quiet and bids.low <= at < bids.best and (price < own_bids.worst_key or price > own_bids.best_key):
@@ -159,7 +156,7 @@ class Matcher:
                         ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
                         offset += ROW_BYTES
                         continue
-            elif meta & _INSTRUMENT_BITS != instrument:
+            elif meta & INSTRUMENT_BITS != instrument:
                 break
             size = read_i64_le(chunk, offset + OFFSET_SIZE)
             offset += ROW_BYTES
