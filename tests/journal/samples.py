@@ -43,8 +43,15 @@ def contents(draw: st.DrawFn) -> Content:
         return Content(kind, ts_ns, aux, payload=draw(st.binary(max_size=40)))
     size = len(record.FIELDS[kind])
     if kind == record.VIEW:
-        size += 4 * draw(st.integers(0, 3))
+        levels, wanted = draw(st.integers(1, 4)), draw(st.integers(0, 3))
+        return view(ts_ns, aux, levels, wanted, draw(st.lists(words, min_size=31, max_size=31)))
     return Content(kind, ts_ns, aux, tuple(draw(st.lists(words, min_size=size, max_size=size))))
+
+
+def view(ts_ns: int, aux: int, levels: int, wanted: int, values: list[int]) -> Content:
+    """A view of that many levels and wanted quotes, its words after `decision` taken from `values`."""
+    size = len(record.FIELDS[record.VIEW]) - 1 + 4 * (levels - 1) + 3 * wanted
+    return Content(record.VIEW, ts_ns, aux, (levels << 8 | wanted << 24, *values[:size]))
 
 
 @st.composite

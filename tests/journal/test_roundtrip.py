@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatmanifesto.errors import UserError
-from hatmanifesto.journal.columns import checks, record_starts
+from hatmanifesto.journal.columns import LEVEL_NAMES, WANTED_NAMES, checks, record_starts
 from hatmanifesto.journal.format import DamagedError, Group
 from hatmanifesto.journal.reader import JournalReader, decode_columns
 from hatmanifesto.journal.tail import last_checkpoint, read_tail
 from hatmanifesto.journal.verify import verify
 from hatmanifesto.journal.writer import JournalWriter, MemoryJournal
 from hatmanifesto.model import record
-from journal.samples import METADATA, Content, pack_groups, read_groups, sample, split_records, words, write
+from journal.samples import METADATA, Content, pack_groups, read_groups, sample, split_records, view, words, write
 
 firsts = st.sampled_from([0, 1, 57, (1 << 31) - 3, 1 << 31, (1 << 40) + 5])
 
@@ -59,9 +59,18 @@ def test_columns_hold_what_the_records_hold(groups: list[list[Content]]) -> None
         if kind >= record.FIRST_BLOB:
             assert table["payload"].tolist() == [entry.payload for _, entry in entries]
             continue
-        for place, name in enumerate(list(table)[3:]):
-            expected = [e.values[place] if place < len(e.values) else 0 for _, e in entries]
-            assert table[name].tolist() == expected, name
+        for name in list(table)[3:]:
+            assert table[name].tolist() == [named_values(e).get(name, 0) for _, e in entries], name
+
+
+def named_values(entry: Content) -> dict[str, int]:
+    """A packed record's values by column name."""
+    names = list(record.FIELDS[entry.kind])
+    if entry.kind == record.VIEW:
+        levels, wanted = entry.values[0] >> 8 & 0xFF, entry.values[0] >> 24 & 0xFF
+        names += [f"{name}_{level + 1}" for level in range(1, levels) for name in LEVEL_NAMES]
+        names += [f"{name}_{quote + 1}" for quote in range(wanted) for name in WANTED_NAMES]
+    return dict(zip(names, entry.values, strict=True))
 
 
 @given(st.lists(st.lists(words, min_size=1, max_size=253), min_size=1, max_size=5), firsts)
@@ -108,12 +117,13 @@ def test_memory_journal_keeps_the_groups_a_file_would_hold(tmp_path: Path) -> No
 
 
 def test_a_view_of_several_levels_has_a_column_a_level() -> None:
-    one = Content(record.VIEW, 1, 0, tuple(range(11)))
-    three = Content(record.VIEW, 2, 0, tuple(range(19)))
+    one = view(1, 0, 1, 0, list(range(1, 31)))
+    three = view(2, 0, 3, 1, list(range(1, 31)))
     frame = pl.DataFrame(decode_columns(pack_groups([[one, three]]))[record.VIEW])
     assert frame["bid_price_2"].to_list() == [0, 11]
     assert frame["ask_size_3"].to_list() == [0, 18]
     assert "bid_price_4" not in frame.columns
+    assert frame["wanted_side_flags_1"].to_list() == [0, 21]
 
 
 def test_only_the_kinds_asked_for_are_decoded(tmp_path: Path) -> None:
