@@ -56,17 +56,7 @@ def _data(projected: Projected, summary: dict[str, Any]) -> dict[str, Any]:
                 "price": _line(charts.prices[index], begin, 2 * 10**entry.price_scale),
                 "position": position,
                 "joined": charts.marks[index].joined,
-                "marks": [
-                    [
-                        mark["t"] // MS - begin,
-                        mark["side"],
-                        mark["price"],
-                        mark["size"],
-                        int(mark["taker"]),
-                        mark["n"],
-                    ]
-                    for mark in charts.marks[index].marks()
-                ],
+                "marks": [_mark(mark, begin) for mark in charts.marks[index].marks()],
             }
         )
     drawdown = _line(charts.drawdown, begin, unit)

@@ -7,6 +7,7 @@ theirs.
 
 import tomllib
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -213,7 +214,7 @@ def parse(raw: dict[str, Any], source: str = "the configuration", folder: Path =
                     places.append(place)
                     problems.append(_describe(place, detail["type"], detail["msg"], detail["input"]))
             for place in sorted(places, key=len, reverse=True):
-                raw = _without(raw, place)
+                raw = _without(raw, tuple(takewhile(lambda step: isinstance(step, str), place)))
 
 
 def _place(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -229,12 +230,11 @@ def _place(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def _without(raw: Any, place: tuple[int | str, ...]) -> Any:
+    """Return the sections without one key, lists as a whole."""
     if not place:
         return {}
     copy = raw.copy()
-    if len(place) == 1 or isinstance(raw, list):
-        if isinstance(copy, list):
-            return [item for at, item in enumerate(copy) if at != place[0]]
+    if len(place) == 1:
         copy.pop(place[0], None)
         return copy
     if place[0] in copy:
