@@ -21,6 +21,7 @@ from hatmanifesto.model.market_row import (
     ORACLE,
     ROW_BYTES,
     SELL_BIT,
+    SELL_SHIFT,
     TRADE,
     WHOLE_ROW_BITS,
 )
@@ -79,37 +80,41 @@ class MarketView:
         depth_of_ours = instrument | DEPTH
         bids = self.book.bids
         asks = self.book.asks
-        bid_levels = bids.levels
-        ask_levels = asks.levels
+        levels = self.book.levels
         last_depth: i64 = -1
-        quiet = self._pending == 0
+        # bids' origin, lowest and best index, and how the asks' differ: chosen by arithmetic, since the side of a row
+        # is a coin toss that a branch would lose half of the time
+        origin = bids.origin
+        low = bids.low
+        best = bids.best
+        origin_step = asks.origin - origin
+        low_step = asks.low - low
+        best_step = asks.best - best
         while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
             meta = read_i64_le(chunk, offset + OFFSET_META)
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
             # most rows change a level behind the best one: that is one store
             if meta & WHOLE_ROW_BITS == depth_of_ours:
-                if meta & BUY_BIT:
-                    at = price - bids.origin
-                    if quiet and bids.low <= at < bids.best:
-                        bid_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                        last_depth = offset
-                        offset += ROW_BYTES
-                        continue
-                else:
-                    at = -price - asks.origin
-                    if quiet and asks.low <= at < asks.best:
-                        ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                        last_depth = offset
-                        offset += ROW_BYTES
-                        continue
+                sell = (meta >> SELL_SHIFT) & 1
+                at = price - 2 * sell * price - origin - sell * origin_step
+                if low + sell * low_step <= at < best + sell * best_step:
+                    levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                    last_depth = offset
+                    offset += ROW_BYTES
+                    continue
             elif meta & INSTRUMENT_BITS != instrument:
                 break
             bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
             offset += ROW_BYTES
-            quiet = self._pending == 0
             if bits & wanted:
                 self.moved = bits & wanted
                 break
+            origin = bids.origin
+            low = bids.low
+            best = bids.best
+            origin_step = asks.origin - origin
+            low_step = asks.low - low
+            best_step = asks.best - best
         if last_depth >= 0:
             stamp = read_i64_le(chunk, last_depth)
             if stamp > self.book_ts_ns:

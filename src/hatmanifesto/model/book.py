@@ -29,22 +29,26 @@ def _zeros(count: int) -> vec[i64]:
 class BookSide:
     """Levels of one side. `side` is +1 for bids, -1 for asks; sizes are totals at a price, never negative.
 
+    Both sides of a book keep their levels in one array, each in a window of its own from `base` to `end`, so that a
+    reader of rows can reach either without a branch: a level's index is side x price - origin.
     No count of levels is kept: an update of a level behind the best is one store. `low` bounds the scans.
     """
 
-    def __init__(self, side: i64) -> None:
+    def __init__(self, side: i64, levels: vec[i64], base: i64) -> None:
         self.side: Final[i64] = side
-        self.levels: vec[i64] = _zeros(WINDOW)
+        self.levels: vec[i64] = levels
+        self.base: Final[i64] = base
+        self.end: Final[i64] = base + WINDOW
         self.origin: i64 = 0
         self.best: i64 = -1  # index of the best level in the window, -1 when there is none
-        self.low: i64 = WINDOW  # no level of the window below this index is occupied
+        self.low: i64 = base + WINDOW  # no level of the window below this index is occupied
         self.far: dict[int, int] = {}  # key -> size, only keys below the window
 
     def set(self, price: i64, size: i64) -> bool:
         """Set a level's total size, 0 removes it; True when the level was or became the best one."""
         at = price * self.side - self.origin
         best = self.best
-        if at < 0 or at >= WINDOW or best < 0:
+        if at < self.base or at >= self.end or best < 0:
             return self._set_outside(price * self.side, size)
         levels = self.levels
         levels[at] = size
@@ -69,13 +73,13 @@ class BookSide:
             self.best = at
             return
         self.best = -1
-        self.low = WINDOW
+        self.low = self.end
         if self.far:
             self._lay_window(max(self.far))
 
     def _set_outside(self, key: i64, size: i64) -> bool:
         """Handle a level outside the window, or the first level of an empty one."""
-        if key < self.origin and self.best >= 0:
+        if key - self.origin < self.base and self.best >= 0:
             if size > 0:
                 self.far[int(key)] = int(size)
             else:
@@ -97,15 +101,15 @@ class BookSide:
         """Move the window so that best_key lies inside, with room above; no level is lost."""
         kept = self.occupied()
         levels = self.levels
-        for at in range(WINDOW):
+        for at in range(self.base, self.end):
             levels[at] = 0
-        self.origin = i64(best_key - (WINDOW - _HEADROOM))
+        self.origin = i64(best_key) - (self.end - _HEADROOM)
         self.best = -1
-        self.low = WINDOW
+        self.low = self.end
         self.far = {}
         for key, size in kept:
             at2 = i64(key) - self.origin
-            if at2 < 0:
+            if at2 < self.base:
                 self.far[key] = size
             else:
                 levels[at2] = i64(size)
@@ -137,7 +141,7 @@ class BookSide:
             levels[at] = 0
             at -= 1
         self.best = -1
-        self.low = WINDOW
+        self.low = self.end
         if self.far:
             self.far = {}
 
@@ -175,7 +179,7 @@ class BookSide:
     def size_at(self, price: i64) -> i64:
         """Return the size at a price, 0 when there is none."""
         at = price * self.side - self.origin
-        if 0 <= at < WINDOW:
+        if self.base <= at < self.end:
             return self.levels[at]
         return i64(self.far.get(int(price * self.side), 0))
 
@@ -220,8 +224,9 @@ class Book:
     """
 
     def __init__(self) -> None:
-        self.bids: Final[BookSide] = BookSide(1)
-        self.asks: Final[BookSide] = BookSide(-1)
+        self.levels: vec[i64] = _zeros(2 * WINDOW)
+        self.bids: Final[BookSide] = BookSide(1, self.levels, 0)
+        self.asks: Final[BookSide] = BookSide(-1, self.levels, WINDOW)
         self.bbo_bid_ts: i64 = 0
         self.bbo_bid: i64 = 0
         self.bbo_bid_size: i64 = 0

@@ -42,6 +42,7 @@ KIND_MASK: Final = 0xFF
 SIDE_SHIFT: Final = 8
 BUY_BIT: Final = 1 << 8
 """Bid side of a book row, or a buying aggressor of a trade."""
+SELL_SHIFT: Final = 9
 SELL_BIT: Final = 1 << 9
 """Ask side of a book row, or a selling aggressor of a trade."""
 

@@ -9,7 +9,6 @@ from mypy_extensions import i64
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
-    BUY_BIT,
     DEPTH,
     INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
@@ -19,6 +18,7 @@ from hatmanifesto.model.market_row import (
     OFFSET_PRICE,
     OFFSET_SIZE,
     ROW_BYTES,
+    SELL_SHIFT,
     WHOLE_ROW_BITS,
 )
 from hatmanifesto.model.money import rate_of
@@ -36,7 +36,8 @@ from hatmanifesto.model.reasons import NONE, VENUE_NEVER_PLACED
 from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.wire import EVENT, FILLED, Line
 
-FAR_ABOVE: Final = (1 << 62) - 1
+FAR_ABOVE: Final = (1 << 60) - 1
+"""Above every price, and differences of two such still fit 64 bits."""
 
 
 @final
@@ -129,41 +130,46 @@ class Matcher:
         depth_of_ours = instrument | DEPTH
         bids = self.book.bids
         asks = self.book.asks
-        bid_levels = bids.levels
-        ask_levels = asks.levels
+        levels = self.book.levels
         own_bids = self.bids
         own_asks = self.asks
-        quiet = self.quiet_levels()
-        if responses.next_ns < limit:
-            limit = responses.next_ns
         while offset < end:
-            now = read_i64_le(chunk, offset)
-            if now >= limit:
-                break
-            meta = read_i64_le(chunk, offset + OFFSET_META)
-            price = read_i64_le(chunk, offset + OFFSET_PRICE)
-            # most rows change a level behind the best where no own order rests: that is one store
-            if meta & WHOLE_ROW_BITS == depth_of_ours:
-                if meta & BUY_BIT:
-                    at = price - bids.origin
-                    if quiet and bids.low <= at < bids.best and (price < own_bids.worst_key or price > own_bids.best_key):
-                        bid_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                        offset += ROW_BYTES
-                        continue
-                else:
-                    at = -price - asks.origin
-                    if quiet and asks.low <= at < asks.best and (-price < own_asks.worst_key or -price > own_asks.best_key):
-                        ask_levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                        offset += ROW_BYTES
-                        continue
-            elif meta & INSTRUMENT_BITS != instrument:
-                break
-            size = read_i64_le(chunk, offset + OFFSET_SIZE)
-            offset += ROW_BYTES
-            self.apply(meta, price, size, now)
-            quiet = self.quiet_levels()
             if responses.next_ns < limit:
                 limit = responses.next_ns
+            quiet = self.quiet_levels()
+            # chosen by arithmetic, see MarketView.take_rows
+            origin = bids.origin
+            low = bids.low
+            best = bids.best
+            own_best = own_bids.best_key
+            own_worst = own_bids.worst_key
+            origin_step = asks.origin - origin
+            low_step = asks.low - low
+            best_step = asks.best - best
+            own_best_step = own_asks.best_key - own_best
+            own_worst_step = own_asks.worst_key - own_worst
+            while offset < end:
+                now = read_i64_le(chunk, offset)
+                if now >= limit:
+                    return offset
+                meta = read_i64_le(chunk, offset + OFFSET_META)
+                price = read_i64_le(chunk, offset + OFFSET_PRICE)
+                # most rows change a level behind the best where no own order rests: that is one store
+                if quiet and meta & WHOLE_ROW_BITS == depth_of_ours:
+                    sell = (meta >> SELL_SHIFT) & 1
+                    key = price - 2 * sell * price
+                    at = key - origin - sell * origin_step
+                    if low + sell * low_step <= at < best + sell * best_step and (
+                        key < own_worst + sell * own_worst_step or key > own_best + sell * own_best_step
+                    ):
+                        levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        offset += ROW_BYTES
+                        continue
+                elif meta & INSTRUMENT_BITS != instrument:
+                    return offset
+                self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), now)
+                offset += ROW_BYTES
+                break
         return offset
 
     def quiet_levels(self) -> bool:

@@ -150,7 +150,8 @@ class ReplayMarket(OrderGateway):
                 )
                 receiver.look()
             elif responses.next_ns == local:
-                self._deliver(engine)
+                while responses.next_ns == local:
+                    self._deliver(engine)
             else:
                 self.steps += 1
                 engine.on_timer(local)
