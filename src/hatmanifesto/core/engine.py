@@ -451,11 +451,12 @@ class Engine(EngineInput):
         view.buy_volume = market.buy_volume - clock.seen_buy_volume
         view.sell_volume = market.sell_volume - clock.seen_sell_volume
         view.trades = market.trades - clock.seen_trades
-        view.order_flow_imbalance = market.order_flow_imbalance - clock.seen_imbalance
+        imbalance = market.order_flow_imbalance()
+        view.order_flow_imbalance = imbalance - clock.seen_imbalance
         clock.seen_buy_volume = market.buy_volume
         clock.seen_sell_volume = market.sell_volume
         clock.seen_trades = market.trades
-        clock.seen_imbalance = market.order_flow_imbalance
+        clock.seen_imbalance = imbalance
         if market.context_changed:
             market.context_changed = False
             self.recorder.put3(

@@ -5,7 +5,7 @@ from typing import Final, final
 from librt.strings import read_i64_le
 from mypy_extensions import i64
 
-from hatmanifesto.model.book import Book
+from hatmanifesto.model.book import Book, BookSide
 from hatmanifesto.model.market_row import (
     BUY_BIT,
     DEPTH,
@@ -37,6 +37,38 @@ FAR_ABOVE: Final = (1 << 62) - 1
 
 
 @final
+class Top:
+    """The best level of one side as it was when last looked at; `key` is side x price, least when empty."""
+
+    def __init__(self, side: BookSide) -> None:
+        self.side: Final[BookSide] = side
+        self.key: i64 = -FAR_ABOVE
+        self.size: i64 = 0
+        self.flow: i64 = 0
+
+    def moved(self) -> bool:
+        """Look again; True when price or size differ. Their order-flow imbalance is added to `flow`."""
+        side = self.side
+        key: i64 = -FAR_ABOVE
+        size: i64 = 0
+        if side.best >= 0:
+            key = side.best + side.origin
+            size = side.levels[side.best]
+        old = self.key
+        if key == old and size == self.size:
+            return False
+        flow: i64 = 0
+        if key >= old:
+            flow = size
+        if key <= old:
+            flow -= self.size
+        self.flow += flow * side.side
+        self.key = key
+        self.size = size
+        return True
+
+
+@final
 class MarketView:
     """Merges the rows of a venue's channels for one instrument.
 
@@ -56,17 +88,14 @@ class MarketView:
         self.buy_volume: i64 = 0
         self.sell_volume: i64 = 0
         self.trades: i64 = 0
-        self.order_flow_imbalance: i64 = 0
         self.own_bid: i64 = 0
         self.own_ask: i64 = FAR_ABOVE
         self.instrument: i64 = 0
         self.wanted: i64 = 0  # bits that some strategy waits for
         self.moved: i64 = 0  # the wanted bits that made take_rows return
         self._pending: i64 = 0
-        self._bid_key: i64 = 0
-        self._bid_size: i64 = 0
-        self._ask_key: i64 = -FAR_ABOVE
-        self._ask_size: i64 = 0
+        self._top_bid: Final[Top] = Top(self.book.bids)
+        self._top_ask: Final[Top] = Top(self.book.asks)
 
     def take_rows(self, chunk: bytes, offset: i64, end: i64, limit: i64, clock_offset: i64) -> i64:
         """Apply packed rows of this instrument while their stamp at clock_offset is at most `limit`.
@@ -78,6 +107,7 @@ class MarketView:
         wanted = self.wanted
         instrument = self.instrument << INSTRUMENT_SHIFT
         depth_of_ours = instrument | DEPTH
+        trade_of_ours = instrument | TRADE
         bids = self.book.bids
         asks = self.book.asks
         levels = self.book.levels
@@ -102,6 +132,12 @@ class MarketView:
                     last_depth = offset
                     offset += ROW_BYTES
                     continue
+            elif meta & WHOLE_ROW_BITS == trade_of_ours and self._pending == 0:
+                offset += ROW_BYTES
+                if self._print(meta, price, read_i64_le(chunk, offset - ROW_BYTES + OFFSET_SIZE)) & wanted:
+                    self.moved = TRADED_THROUGH
+                    break
+                continue
             elif meta & INSTRUMENT_BITS != instrument:
                 break
             bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
@@ -126,23 +162,16 @@ class MarketView:
         kind = meta & KIND_MASK
         bits: i64 = 0
         if kind == DEPTH:
-            book = self.book
             if exch_ts > self.book_ts_ns:
                 self.book_ts_ns = exch_ts
-            side = book.bids if meta & BUY_BIT else book.asks
-            if side.set(price, size):
-                bits = self._top_changed()
+            top = self._top_bid if meta & BUY_BIT else self._top_ask
+            if top.side.set(price, size):
+                if top.moved():
+                    bits = BEST_CHANGED
             elif meta & MORE == 0 and self._pending == 0:
                 return 0
         elif kind == TRADE:
-            self.trades += 1
-            self.last_trade_price = price
-            if meta & BUY_BIT:
-                self.buy_volume += size
-            elif meta & SELL_BIT:
-                self.sell_volume += size
-            if price > self.own_ask or price < self.own_bid:
-                bits = TRADED_THROUGH
+            bits = self._print(meta, price, size)
         elif kind == MARK:
             self.mark_price = price
             self.context_changed = True
@@ -157,7 +186,9 @@ class MarketView:
                 self.book_ts_ns = exch_ts
             self.book.apply(meta, price, size, exch_ts)
             if meta & MORE == 0:
-                bits = self._top_changed()
+                bid_moved = self._top_bid.moved()
+                if self._top_ask.moved() or bid_moved:
+                    bits = BEST_CHANGED
         if meta & MORE:
             self._pending |= bits
             return 0
@@ -166,40 +197,21 @@ class MarketView:
             self._pending = 0
         return bits
 
-    def _top_changed(self) -> i64:
-        """Compare the tops with the last ones, add to the order-flow imbalance, say whether anything changed."""
-        changed: i64 = 0
-        bids = self.book.bids
-        key: i64 = 0
-        size: i64 = 0
-        if bids.best >= 0:
-            key = bids.best + bids.origin
-            size = bids.levels[bids.best]
-        old = self._bid_key
-        if key != old or size != self._bid_size:
-            if key >= old:
-                self.order_flow_imbalance += size
-            if key <= old:
-                self.order_flow_imbalance -= self._bid_size
-            self._bid_key = key
-            self._bid_size = size
-            changed = BEST_CHANGED
-        asks = self.book.asks
-        key = -FAR_ABOVE
-        size = 0
-        if asks.best >= 0:
-            key = asks.best + asks.origin
-            size = asks.levels[asks.best]
-        old = self._ask_key
-        if key != old or size != self._ask_size:
-            if key >= old:
-                self.order_flow_imbalance -= size
-            if key <= old:
-                self.order_flow_imbalance += self._ask_size
-            self._ask_key = key
-            self._ask_size = size
-            changed = BEST_CHANGED
-        return changed
+    def _print(self, meta: i64, price: i64, size: i64) -> i64:
+        """Count a trade; return TRADED_THROUGH when it went through an own price, else 0."""
+        self.trades += 1
+        self.last_trade_price = price
+        if meta & BUY_BIT:
+            self.buy_volume += size
+        elif meta & SELL_BIT:
+            self.sell_volume += size
+        if price > self.own_ask or price < self.own_bid:
+            return TRADED_THROUGH
+        return 0
+
+    def order_flow_imbalance(self) -> i64:
+        """Return the sum of order-flow imbalance so far, size units."""
+        return self._top_bid.flow + self._top_ask.flow
 
     def value_price(self) -> i64:
         """Return the price that positions are valued at: the venue's mark, else the mid; 0 when unknown."""

@@ -9,6 +9,8 @@ from mypy_extensions import i64
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
+    BUY_BIT,
+    BUY_SHIFT,
     DEPTH,
     INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
@@ -18,7 +20,9 @@ from hatmanifesto.model.market_row import (
     OFFSET_PRICE,
     OFFSET_SIZE,
     ROW_BYTES,
+    SELL_BIT,
     SELL_SHIFT,
+    TRADE,
     WHOLE_ROW_BITS,
 )
 from hatmanifesto.model.money import rate_of
@@ -128,6 +132,7 @@ class Matcher:
         responses = self.responses
         instrument = self.instrument.index << INSTRUMENT_SHIFT
         depth_of_ours = instrument | DEPTH
+        trade_of_ours = instrument | TRADE
         bids = self.book.bids
         asks = self.book.asks
         levels = self.book.levels
@@ -163,6 +168,13 @@ class Matcher:
                         key < own_worst + sell * own_worst_step or key > own_best + sell * own_best_step
                     ):
                         levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
+                        offset += ROW_BYTES
+                        continue
+                elif meta & WHOLE_ROW_BITS == trade_of_ours:
+                    # a print that reaches no own order changes nothing here
+                    hits_asks = (meta >> BUY_SHIFT) & 1
+                    key = price - 2 * hits_asks * price
+                    if key > own_best + hits_asks * own_best_step and meta & (BUY_BIT | SELL_BIT) != 0:
                         offset += ROW_BYTES
                         continue
                 elif meta & INSTRUMENT_BITS != instrument:
