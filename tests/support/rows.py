@@ -135,5 +135,12 @@ class Records(RecordSink):
         assert len(found) == self.count
         return found
 
+    def take(self) -> list[Entry]:
+        """Decode what came since the last call, and forget it."""
+        found = self.entries()
+        self.payload.clear()
+        self.count = 0
+        return found
+
     def of(self, *kinds: int) -> list[Entry]:
         return [entry for entry in self.entries() if entry.kind in kinds]
