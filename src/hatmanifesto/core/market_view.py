@@ -120,6 +120,10 @@ class MarketView:
         origin_step = asks.origin - origin
         low_step = asks.low - low
         best_step = asks.best - best
+        if self._pending != 0:
+            # inside a message: its last row must come to `apply`, so no index lies below the best
+            best = low
+            best_step = low_step
         while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
             meta = read_i64_le(chunk, offset + OFFSET_META)
             price = read_i64_le(chunk, offset + OFFSET_PRICE)
@@ -151,6 +155,9 @@ class MarketView:
             origin_step = asks.origin - origin
             low_step = asks.low - low
             best_step = asks.best - best
+            if self._pending != 0:
+                best = low
+                best_step = low_step
         if last_depth >= 0:
             stamp = read_i64_le(chunk, last_depth)
             if stamp > self.book_ts_ns:
