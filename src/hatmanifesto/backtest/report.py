@@ -66,8 +66,9 @@ def _data(projected: Projected, summary: dict[str, Any]) -> dict[str, Any]:
         "title": f"{', '.join(summary['strategies'])} on {summary['tape']}",
         "subtitle": f"{summary['first_utc'][:19]}Z to {summary['last_utc'][:19]}Z, {summary['rows']:,} rows;"
         f" exchange model: {models}",
-        "foot": f"Hat Manifesto {facts['version']}, engine {facts['engine']}; data {facts['tape']['content_hash']};"
-        f" configuration {facts['config_hash']}; journal {summary['journal']['digest']}."
+        "foot": f"Hat Manifesto {facts['version']}, engine {facts['engine']};"
+        f" data {facts['tape']['content_hash']}; configuration {facts['config_hash']};"
+        f" journal {summary['journal']['digest']}."
         " Made from the journal alone.",
         "summary": summary,
         "begin_ms": begin,

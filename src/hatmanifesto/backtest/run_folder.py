@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hatmanifesto.errors import UserError
@@ -30,6 +30,7 @@ def run_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a new folder; at the end it takes the target's place, after any error nothing is left of it."""
     check_target(target, force=force)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
@@ -42,6 +43,9 @@ def run_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         _put_in_place(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # someone else has put something there meanwhile
+                parent.rmdir()
         raise
 
 

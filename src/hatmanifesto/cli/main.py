@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hatmanifesto.cli import backtest, demo, journal, tape
+from hatmanifesto.cli import backtest, demo, journal, replay, tape
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def hat(
 
 app.command("backtest")(backtest.backtest)
 app.command("demo")(demo.demo)
+app.command("replay")(replay.replay)
 app.add_typer(tape.app, name="tape")
 app.add_typer(journal.app, name="journal")
 

@@ -94,6 +94,8 @@ def assemble(
         [entry.max_notional for entry in plan.strategies],
     )
     markets = [MarketView() for _ in instruments]
+    for index, market in enumerate(markets):
+        market.instrument = index  # also where no desk trades: its rows must be taken all the same
     recorder = Recorder(sink, first_seq)
     engine = Engine(
         markets,
