@@ -26,7 +26,6 @@ from hatmanifesto.model.market_row import (
 )
 from hatmanifesto.model.order import Order
 from hatmanifesto.model.order_state import (
-    APPROVE,
     ATTRIBUTE,
     CANCEL_PENDING,
     FILL_LATE,
@@ -36,11 +35,9 @@ from hatmanifesto.model.order_state import (
     NO_STATE,
     PARTIALLY_FILLED,
     REQUEST_CANCEL,
-    SUBMIT,
     TIME_OUT,
     TRIGGER_COUNT,
     UNKNOWN,
-    VALIDATE,
     VENUE_BITS,
 )
 from hatmanifesto.model.ports import NEVER, EngineInput, OrderGateway
