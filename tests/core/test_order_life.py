@@ -1,12 +1,9 @@
 """The life of orders, told step by step with a scripted venue."""
 
-from support.engines import MS, S, T0, EngineSettings, Rig, ScriptedStrategy, Seat, Wanted, an_instrument, generous_account, one_desk
-from support.rows import Rows
-
 import pytest
 
-from hatmanifesto.core.market_view import BEST_CHANGED, TIMER, TRADED_THROUGH
 from hatmanifesto.core.maker_router import REQUOTE_ALWAYS
+from hatmanifesto.core.market_view import BEST_CHANGED, TIMER, TRADED_THROUGH
 from hatmanifesto.model import reasons, record
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
@@ -25,6 +22,20 @@ from hatmanifesto.model.order_state import (
     SUBMITTED,
     UNKNOWN,
 )
+from support.engines import (
+    MS,
+    T0,
+    EngineSettings,
+    Rig,
+    S,
+    ScriptedStrategy,
+    Seat,
+    Wanted,
+    an_instrument,
+    generous_account,
+    one_desk,
+)
+from support.rows import Rows
 
 BID = Wanted(1, 1000, 100)
 ASK = Wanted(-1, 1010, 100)
@@ -62,7 +73,9 @@ def test_an_order_rests_fills_in_parts_is_topped_up_and_ends_attributed() -> Non
     assert rig.engine.faults == 0
 
 
-def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_says_what_became_of_it() -> None:
+def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_says_what_became_of_it() -> (
+    None
+):
     rig, strategy = one_desk()
     strategy.want = [BID]
     rig.book(T0, 1000, 50, 1010, 50)
@@ -257,7 +270,10 @@ def test_requote_always_cancels_what_is_acknowledged_and_sends_every_quote_anew(
     (second,) = rig.asked.new()  # the first is not acknowledged: nothing to cancel
     rig.answer(T0 + 2 * MS, bid.order_id, ACKNOWLEDGE)
     rig.book(T0 + 3 * MS, 1000, 52, 1010, 50)
-    assert [(r.kind, r.order_id == bid.order_id) for r in rig.asked.new()] == [("cancel", True), ("place", False)]
+    assert [(r.kind, r.order_id == bid.order_id) for r in rig.asked.new()] == [
+        ("cancel", True),
+        ("place", False),
+    ]
     assert second.kind == "place"
 
 
@@ -287,7 +303,8 @@ def test_an_order_acknowledged_on_a_stale_book_is_withdrawn_even_without_own_eve
 
 
 @pytest.mark.parametrize(
-    ("bids", "asks"), [({1000: 1}, {1000: 1}), ({1001: 1}, {1000: 1}), ({}, {1000: 1}), ({1000: 1}, {}), ({}, {})]
+    ("bids", "asks"),
+    [({1000: 1}, {1000: 1}), ({1001: 1}, {1000: 1}), ({}, {1000: 1}), ({1000: 1}, {}), ({}, {})],
 )
 def test_a_locked_crossed_or_empty_book_is_not_quoted(bids: dict[int, int], asks: dict[int, int]) -> None:
     rig, strategy, bid = a_bid()
@@ -317,7 +334,9 @@ def test_an_ended_order_that_the_venue_calls_open_is_a_fault_and_repeated_ends_a
 
 
 def test_every_slot_in_use_denies_instead_of_failing() -> None:
-    rig, strategy = one_desk(policy=REQUOTE_ALWAYS, triggers=BEST_CHANGED, settings=EngineSettings(answer_timeout_ns=10**15))
+    rig, strategy = one_desk(
+        policy=REQUOTE_ALWAYS, triggers=BEST_CHANGED, settings=EngineSettings(answer_timeout_ns=10**15)
+    )
     strategy.want = [Wanted(1, 1000, 1)] * 48
     sent = 0
     for at in range(30):

@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engines import T0, MS, Rig, Seat, ScriptedStrategy, Wanted
-from support.rows import Records
 
 from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.strategy import MAX_DEPTH, MAX_QUOTES
 from hatmanifesto.model import record
 from hatmanifesto.model.ports import RecordSink
+from support.engines import MS, T0, Rig, ScriptedStrategy, Seat, Wanted
+from support.rows import Records
 
 words = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-5, 5)
 KINDS_BY_FIELDS = {1: record.CANCEL, 3: record.FAULT, 4: record.SUBMIT, 7: record.DENY}
@@ -39,7 +39,9 @@ def test_a_records_check_is_the_published_one(first: int, puts: list[tuple[int, 
 
 
 @given(st.lists(words, min_size=3, max_size=90), st.integers(0, 1 << 40), st.data())
-def test_a_changed_word_or_another_place_changes_the_check(values: list[int], seq: int, data: st.DataObject) -> None:
+def test_a_changed_word_or_another_place_changes_the_check(
+    values: list[int], seq: int, data: st.DataObject
+) -> None:
     check = record.check_words(values, seq)
     at = data.draw(st.integers(1, len(values) - 1))
     bit = data.draw(st.integers(0, 63))

@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hatmanifesto.model.book import WINDOW, Book
 from support.naive_book import NaiveBook
 from support.rows import Rows
 
-from hatmanifesto.model.book import WINDOW, Book, BookSide
-
 near = st.integers(990, 1010)
-far = st.sampled_from([5, 1000 + WINDOW // 4, 1000 + WINDOW, 1000 + 3 * WINDOW, 40 * WINDOW, 990 + WINDOW // 2])
+far = st.sampled_from(
+    [5, 1000 + WINDOW // 4, 1000 + WINDOW, 1000 + 3 * WINDOW, 40 * WINDOW, 990 + WINDOW // 2]
+)
 prices = near | near | near | far
 sizes = st.sampled_from([0, 0, 1, 2, 5, 10**9])
 sides = st.sampled_from([1, -1])
@@ -71,10 +73,8 @@ def test_the_book_is_the_naive_book_at_length(rows: Rows) -> None:
 
 @settings(max_examples=40)
 @given(st.dictionaries(prices, st.integers(1, 5), max_size=12), sides, st.lists(prices, max_size=5))
-def test_levels_are_walked_from_best_to_worst(
-    book: dict[int, int], side: int, others: list[int]
-) -> None:
-    half = BookSide(side)
+def test_levels_are_walked_from_best_to_worst(book: dict[int, int], side: int, others: list[int]) -> None:
+    half = Book().bids if side > 0 else Book().asks
     for price, size in book.items():
         half.set(price, size)
     for price in others:
@@ -90,7 +90,7 @@ def test_levels_are_walked_from_best_to_worst(
 
 
 def test_a_market_that_walks_far_and_back_loses_no_level() -> None:
-    half = BookSide(1)
+    half = Book().bids
     for price in range(1000, 1000 + 6 * WINDOW, WINDOW // 3):
         half.set(price, 7)
     for price in reversed(range(1000, 1000 + 6 * WINDOW, WINDOW // 3)):

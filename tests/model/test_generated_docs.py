@@ -32,7 +32,9 @@ def test_the_page_has_not_drifted_from_the_code(page: str) -> None:
 
 def test_every_reason_has_a_number_that_fits_the_journal_and_says_what_to_do() -> None:
     numbers = [
-        value for name, value in vars(reasons).items() if name.isupper() and type(value) is int and value != reasons.NONE
+        value
+        for name, value in vars(reasons).items()
+        if name.isupper() and type(value) is int and value != reasons.NONE
     ]
     assert sorted(numbers) == sorted(REASONS)
     assert len({reason.key for reason in REASONS.values()}) == len(REASONS)

@@ -53,7 +53,9 @@ def test_decimal_text_goes_around(amount: int, scale: int) -> None:
     assert not ("." in text and text.endswith(("0", ".")))
 
 
-@pytest.mark.parametrize("text", ["", ".", "-", "+", "1e5", "0x1", "nan", "inf", "1.2.3", "1,5", "--1", "١", "²", "1_0"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "-", "+", "1e5", "0x1", "nan", "inf", "1.2.3", "1,5", "--1", "١", "²", "1_0"]
+)
 def test_parse_decimal_when_text_is_no_number_then_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="decimal number"):
         parse_decimal(text, 3)

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from support.vault import VenueFill, read, replay, replay_coin
 
 HANDMADE = [
@@ -55,7 +56,9 @@ def test_four_real_vaults(
     if not file.is_file():
         pytest.skip(f"{file.name} is not here")
     results = replay(read(file))
-    print(f"\n{'coin':8} {'fills':>6} {'links':>6} {'breaks':>6} {'closes':>6} {'within':>6} {'equal':>6} {'fees':>12}")
+    print(
+        f"\n{'coin':8} {'fills':>6} {'links':>6} {'breaks':>6} {'closes':>6} {'within':>6} {'equal':>6} {'fees':>12}"
+    )
     for result in results:
         print(
             f"{result.coin:8} {result.fills:6} {result.links:6} {sum(result.breaks.values()):6} {result.closes:6} "

@@ -83,7 +83,11 @@ def rewritten(source: Path, target: Path, change: dict[int, dict[int, int]], dro
                     continue
                 if entry.seq == drop:
                     continue
-                words = [entry.kind | (len(entry.values) + 2) << 8 | entry.aux << 16, entry.ts_ns, *entry.values]
+                words = [
+                    entry.kind | (len(entry.values) + 2) << 8 | entry.aux << 16,
+                    entry.ts_ns,
+                    *entry.values,
+                ]
                 for at, value in change.get(entry.seq, {}).items():
                     words[at] = value
                 words[0] |= record.check_words(words, seq) << 32
@@ -112,7 +116,14 @@ def test_a_run_of_several_strategies_replays_to_the_bit(mixed: Path, strategy: s
     with JournalReader(mixed) as reader:
         kinds = {entry.kind for entry in reader.records()}
         assert outcome.records == sum(group.records for group in reader.groups())
-    assert kinds >= {record.VIEW, record.ORDER_EVENT, record.FILL, record.SUBMIT, record.CANCEL, record.EQUITY}
+    assert kinds >= {
+        record.VIEW,
+        record.ORDER_EVENT,
+        record.FILL,
+        record.SUBMIT,
+        record.CANCEL,
+        record.EQUITY,
+    }
 
 
 @pytest.mark.parametrize("seed", [5, 6])

@@ -1,13 +1,13 @@
 """The reference maker contract on small tapes: the whole engine against a slow oracle, to the last lot."""
 
 import pytest
-from support.contract import MOST, MS, SIZE, EndState, oracle, small_tape
-from support.engines import Backtest, InstrumentLimits, Seat, a_backtest, an_instrument, generous_account
 
 from hatmanifesto.core.maker_router import REQUOTE_ALWAYS
 from hatmanifesto.core.market_view import TIMER
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.strategy.touch_joiner import TouchJoiner
+from support.contract import MOST, MS, SIZE, EndState, oracle, small_tape
+from support.engines import Backtest, InstrumentLimits, Seat, a_backtest, an_instrument, generous_account
 
 
 def the_run(strategy: Strategy, rows: bytes, rows_a_chunk: int) -> Backtest:
@@ -44,7 +44,9 @@ class Interpreted(Strategy):
             quotes.ask(view.ask_price, SIZE)
 
 
-@pytest.mark.parametrize(("seed", "rows", "chunk"), [(1, 20_000, 1000), (2, 4_000, 7), (3, 4_000, 26_000), (4, 4_000, 1)])
+@pytest.mark.parametrize(
+    ("seed", "rows", "chunk"), [(1, 20_000, 1000), (2, 4_000, 7), (3, 4_000, 26_000), (4, 4_000, 1)]
+)
 def test_the_end_state_is_the_oracles(seed: int, rows: int, chunk: int) -> None:
     tape = small_tape(seed, rows)
     expected = oracle(tape)

@@ -1,16 +1,15 @@
 """No liquidity is filled twice: random markets and orders against bounds that are reckoned independently."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engines import T0, Venue, an_instrument
-from support.naive_book import NaiveBook
-from support.rows import Row, Rows
-
-import pytest
 
 from hatmanifesto.model import market_row as mr
 from hatmanifesto.model.order import GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.model.order_state import ACKNOWLEDGE, CONFIRM_CANCEL, FIND_OPEN, REJECT
+from support.engines import T0, Venue, an_instrument
+from support.naive_book import NaiveBook
+from support.rows import Row, Rows
 
 PRICES = st.integers(96, 105)
 SIDES = st.sampled_from([1, -1])
@@ -26,7 +25,9 @@ place = st.tuples(
     st.booleans(),
 )  # fmt: skip
 cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
-incremental = st.lists(st.one_of(depth_row, depth_row, trade_row, place, place, cancel), min_size=5, max_size=60)
+incremental = st.lists(
+    st.one_of(depth_row, depth_row, trade_row, place, place, cancel), min_size=5, max_size=60
+)
 repeated = st.lists(st.one_of(snapshot, bbo_row, trade_row, place, place, cancel), min_size=5, max_size=50)
 
 
@@ -34,7 +35,13 @@ class Own:
     """An own order as the test reckons it from what was placed and answered."""
 
     def __init__(self, order_id: int, side: int, price: int, size: int, tif: int, reduce_only: bool) -> None:
-        self.order_id, self.side, self.price, self.tif, self.reduce_only = order_id, side, price, tif, reduce_only
+        self.order_id, self.side, self.price, self.tif, self.reduce_only = (
+            order_id,
+            side,
+            price,
+            tif,
+            reduce_only,
+        )
         self.left = size
         self.rests = False
 
@@ -47,7 +54,9 @@ class Auditor:
         self.model = model
         self.naive = NaiveBook()
         self.shown: dict[tuple[int, int], int] = {}  # all size that was ever added to a level
-        self.used: dict[tuple[int, int], int] = {}  # own fills that must have come from levels up to that price
+        self.used: dict[
+            tuple[int, int], int
+        ] = {}  # own fills that must have come from levels up to that price
         self.orders: dict[int, Own] = {}
         self.position = 0
         self.clock = T0
@@ -106,13 +115,19 @@ class Auditor:
 
     def check_priority(self, own: Own) -> None:
         for other in self.orders.values():
-            if other.rests and other.side == own.side and not other.reduce_only and own.rests and other is not own:
+            if (
+                other.rests
+                and other.side == own.side
+                and not other.reduce_only
+                and own.rests
+                and other is not own
+            ):
                 assert (own.price - other.price) * own.side >= 0, "a worse price filled first"
 
     def use(self, side: int, price: int, size: int) -> None:
         """Own fills against levels of `side` at `price` or better for us: never more than was ever shown there."""
         self.used[side, price] = self.used.get((side, price), 0) + size
-        for (_, bound) in [key for key in self.used if key[0] == side]:
+        for _, bound in [key for key in self.used if key[0] == side]:
             taken = sum(n for (s, p), n in self.used.items() if s == side and (p - bound) * side >= 0)
             offered = sum(n for (s, p), n in self.shown.items() if s == side and (p - bound) * side >= 0)
             assert taken <= offered, f"{taken} filled of {offered} ever shown at {bound} or better"
@@ -146,14 +161,18 @@ class Auditor:
 @pytest.mark.parametrize("model", ["queue", "cross"])
 @settings(max_examples=150)
 @given(steps=incremental)
-def test_no_liquidity_is_filled_twice_in_an_incremental_book(model: str, steps: list[tuple[object, ...]]) -> None:
+def test_no_liquidity_is_filled_twice_in_an_incremental_book(
+    model: str, steps: list[tuple[object, ...]]
+) -> None:
     Auditor(model).run([("snapshot", {99: 5, 98: 5}, {101: 5, 102: 5}), *steps])
 
 
 @pytest.mark.parametrize("model", ["queue", "cross"])
 @settings(max_examples=60)
 @given(steps=repeated)
-def test_no_liquidity_is_filled_twice_when_snapshots_repeat(model: str, steps: list[tuple[object, ...]]) -> None:
+def test_no_liquidity_is_filled_twice_when_snapshots_repeat(
+    model: str, steps: list[tuple[object, ...]]
+) -> None:
     Auditor(model).run([("snapshot", {99: 5, 98: 5}, {101: 5, 102: 5}), *steps])
 
 
