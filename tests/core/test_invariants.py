@@ -1,4 +1,4 @@
-"""The engine under random markets, answers, time-outs and commands, against a second set of books kept by the test."""
+"""The engine under random markets, answers, time-outs and commands, against books of its own."""
 
 import random
 from fractions import Fraction
@@ -132,9 +132,9 @@ class Auditor:
             elif entry.kind == record.ORDER_EVENT:
                 own = self.orders.get(entry.fields["order_id"])
                 trigger = entry.aux & 0xFF
-                if own is not None and own.state in LIVE_STATES and trigger in VENUE_WORDS:
-                    if (own.state, trigger) in TRANSITIONS:
-                        self.move(own, trigger)
+                lives = own is not None and own.state in LIVE_STATES and trigger in VENUE_WORDS
+                if own is not None and lives and (own.state, trigger) in TRANSITIONS:
+                    self.move(own, trigger)
             elif entry.kind == record.TIMEOUT:
                 self.move(self.orders[entry.fields["order_id"]], TIME_OUT)
             elif entry.kind == record.FILL:

@@ -109,9 +109,16 @@ def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_
 
 
 @pytest.mark.parametrize(
-    ("answer", "end"), [(FIND_ABSENT, ATTRIBUTED), (REJECT, ATTRIBUTED), (EXPIRE, ATTRIBUTED), (FIND_OPEN, CANCEL_PENDING),
-                        (ACKNOWLEDGE, CANCEL_PENDING), (REFUSE_CANCEL, UNKNOWN)]
-)  # fmt: skip
+    ("answer", "end"),
+    [
+        (FIND_ABSENT, ATTRIBUTED),
+        (REJECT, ATTRIBUTED),
+        (EXPIRE, ATTRIBUTED),
+        (FIND_OPEN, CANCEL_PENDING),
+        (ACKNOWLEDGE, CANCEL_PENDING),
+        (REFUSE_CANCEL, UNKNOWN),
+    ],
+)
 def test_only_a_definite_answer_leaves_unknown(answer: int, end: int) -> None:
     rig, strategy = one_desk()
     strategy.want = [BID]
@@ -307,7 +314,7 @@ def test_an_order_acknowledged_on_a_stale_book_is_withdrawn_even_without_own_eve
     [({1000: 1}, {1000: 1}), ({1001: 1}, {1000: 1}), ({}, {1000: 1}), ({1000: 1}, {}), ({}, {})],
 )
 def test_a_locked_crossed_or_empty_book_is_not_quoted(bids: dict[int, int], asks: dict[int, int]) -> None:
-    rig, strategy, bid = a_bid()
+    rig, strategy, _ = a_bid()
     rig.feed(Rows().snapshot(T0 + 2 * MS, bids, asks))
     assert [request.kind for request in rig.asked.new()] == ["cancel"]
     assert len(strategy.seen) == 2
@@ -456,15 +463,21 @@ def test_two_desks_may_not_cross_each_other() -> None:
 
 @pytest.mark.parametrize(("override", "working"), [(0, True), (1, True), (2, False), (3, False), (4, False)])
 def test_an_override_that_forbids_what_works_cancels_it(override: int, working: bool) -> None:
-    rig, strategy, bid = a_bid()
+    rig, strategy, _ = a_bid()
     strategy.want = [] if working else [BID]
     rig.engine.set_override(T0 + 2 * MS, -1, override, 100)
     assert (rig.asked.new("cancel") == []) == working
 
 
 def test_of_two_overrides_the_strictest_wins() -> None:
-    for account, desk, reason in ((0, 4, reasons.OVERRIDE_HALT), (4, 0, reasons.OVERRIDE_HALT), (2, 4, reasons.OVERRIDE_HALT),
-                                  (3, 2, reasons.OVERRIDE_CLOSE), (2, 3, reasons.OVERRIDE_CLOSE), (2, 1, reasons.OVERRIDE_REDUCE_ONLY)):  # fmt: skip
+    for account, desk, reason in (
+        (0, 4, reasons.OVERRIDE_HALT),
+        (4, 0, reasons.OVERRIDE_HALT),
+        (2, 4, reasons.OVERRIDE_HALT),
+        (3, 2, reasons.OVERRIDE_CLOSE),
+        (2, 3, reasons.OVERRIDE_CLOSE),
+        (2, 1, reasons.OVERRIDE_REDUCE_ONLY),
+    ):
         rig, strategy = one_desk()
         rig.engine.set_override(T0, -1, account, 100)
         rig.engine.set_override(T0, 0, desk, 100)
@@ -475,8 +488,12 @@ def test_of_two_overrides_the_strictest_wins() -> None:
 
 
 def test_the_order_rate_is_kept_in_every_window_of_a_second() -> None:
-    rig, strategy = one_desk(policy=REQUOTE_ALWAYS, triggers=BEST_CHANGED, account=generous_account(max_orders_per_second=5),
-                             settings=EngineSettings(answer_timeout_ns=100 * S))  # fmt: skip
+    rig, strategy = one_desk(
+        policy=REQUOTE_ALWAYS,
+        triggers=BEST_CHANGED,
+        account=generous_account(max_orders_per_second=5),
+        settings=EngineSettings(answer_timeout_ns=100 * S),
+    )
     strategy.want = [Wanted(1, 1000, 1)]
     for at in range(400):
         rig.book(T0 + at * 17 * MS, 1000, 50 + at, 1010, 50)

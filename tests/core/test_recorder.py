@@ -18,9 +18,14 @@ KINDS_BY_FIELDS = {1: record.CANCEL, 3: record.FAULT, 4: record.SUBMIT, 7: recor
 @settings(max_examples=20)
 @given(
     st.integers(0, 1 << 40),
-    st.lists(st.tuples(st.sampled_from([1, 3, 4, 7]), st.integers(0, 0xFFFF), st.lists(words, min_size=8, max_size=8)),
-             min_size=1, max_size=12),
-)  # fmt: skip
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 3, 4, 7]), st.integers(0, 0xFFFF), st.lists(words, min_size=8, max_size=8)
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+)
 def test_a_records_check_is_the_published_one(first: int, puts: list[tuple[int, int, list[int]]]) -> None:
     sink = Records()
     recorder = Recorder(sink, first)

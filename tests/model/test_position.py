@@ -93,7 +93,7 @@ def test_position_is_the_sum_of_fills_and_equity_the_sum_of_cash_flows(
         traded += price * amount * factor
         maker += 0 if taker else price * amount * factor
         assert position.size == size
-        # to the last unit, through every flip: what was realized and what is still in the cost is the cash flow
+        # to the last unit, through every flip: what was realized and what the cost still holds
         assert position.realized - position.cost == cash
         assert position.realized + position.unrealized(mark) == cash + size * mark * factor
         if size == 0:

@@ -50,20 +50,17 @@ def test_a_wrong_profit_is_noticed() -> None:
 def test_four_real_vaults(
     shared_dir: Path, vault: str, coins: int, closes: int, within: int, equal: int
 ) -> None:
-    """Every position follows from the fills before it. Where a close is off by more than one step of the venue's
+    """Each position follows from the fills before it. Where a close is off by more than a step of the venue's
     entry price, the file gives an average of several prices, rounded, as one fill's price."""
     file = shared_dir / "data" / "hyperliquid" / "vault_fills" / f"vault_{vault}_trades.csv.gz"
     if not file.is_file():
         pytest.skip(f"{file.name} is not here")
     results = replay(read(file))
-    print(
-        f"\n{'coin':8} {'fills':>6} {'links':>6} {'breaks':>6} {'closes':>6} {'within':>6} {'equal':>6} {'fees':>12}"
-    )
-    for result in results:
-        print(
-            f"{result.coin:8} {result.fills:6} {result.links:6} {sum(result.breaks.values()):6} {result.closes:6} "
-            f"{result.within:6} {result.equal:6} {result.fees:12}"
-        )
+    names = ("coin", "fills", "links", "breaks", "closes", "within", "equal", "fees")
+    print("\n" + " ".join(f"{name:>8}" for name in names))
+    for one in results:
+        values = (one.coin, one.fills, one.links, sum(one.breaks.values()), one.closes, one.within, one.equal)
+        print(" ".join(f"{value:>8}" for value in values), f"{one.fees:>12}")
     assert len(results) == coins
     assert sum(result.fills for result in results) == 2000
     assert [result.breaks for result in results if result.breaks] == []

@@ -48,6 +48,22 @@ class Mixed(Strategy):
 '''
 
 
+RAISES = """
+from hatmanifesto.core.strategy import Strategy
+
+
+class Bad(Strategy):
+    def __init__(self) -> None:
+        self.turn = 0
+
+    def quote(self, view, quotes):
+        self.turn += 1
+        quotes.bid(view.bid_price, 1000)
+        if self.turn > 9:
+            raise ArithmeticError("no")
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("replay")
@@ -257,11 +273,7 @@ def test_until_that_is_no_instant_is_refused(text: str) -> None:
 
 
 def test_a_strategy_that_raises_leaves_a_journal_that_replays_up_to_it(tmp_path: Path) -> None:
-    (tmp_path / "bad.py").write_text(
-        "from hatmanifesto.core.strategy import Strategy\n\n\nclass Bad(Strategy):\n    def __init__(self) -> None:\n"
-        "        self.turn = 0\n\n    def quote(self, view, quotes):\n        self.turn += 1\n"
-        "        quotes.bid(view.bid_price, 1000)\n        if self.turn > 9:\n            raise ArithmeticError('no')\n"
-    )
+    (tmp_path / "bad.py").write_text(RAISES)
     journal = tmp_path / "bad.journal"
     with pytest.raises(UserError):
         run_tape(

@@ -18,20 +18,32 @@ def the_run(strategy: Strategy, rows: bytes, rows_a_chunk: int) -> Backtest:
         max_order_size=SIZE, max_order_notional=10**15, max_position=10 * MOST, max_position_notional=10**17
     )
     return a_backtest(
-        [Seat(strategy)], rows, model="reference", rows_a_chunk=rows_a_chunk, policy=REQUOTE_ALWAYS,
+        [Seat(strategy)],
+        rows,
+        model="reference",
+        rows_a_chunk=rows_a_chunk,
+        policy=REQUOTE_ALWAYS,
         instruments=[an_instrument(money_scale=9, maker_fee=-50_000, taker_fee=400_000, max_size=4000)],
-        account=generous_account(max_account_notional=10**17), limits=[limits], strategy_notionals=[10**17],
-        deposit=10**15, max_book_age_ns=3600 * 10**9,
-    ).run()  # fmt: skip
+        account=generous_account(max_account_notional=10**17),
+        limits=[limits],
+        strategy_notionals=[10**17],
+        deposit=10**15,
+        max_book_age_ns=3600 * 10**9,
+    ).run()
 
 
 def end_state(run: Backtest) -> EndState:
     position = run.rig.holdings[0].position
     factor = run.rig.instruments[0].notional_factor
     return EndState(
-        int(run.market.steps), int(run.rig.engine.requests), int(position.fills), int(position.size),
-        int(position.volume), int(position.traded) // factor, (int(position.realized) - int(position.cost)) // factor,
-    )  # fmt: skip
+        int(run.market.steps),
+        int(run.rig.engine.requests),
+        int(position.fills),
+        int(position.size),
+        int(position.volume),
+        int(position.traded) // factor,
+        (int(position.realized) - int(position.cost)) // factor,
+    )
 
 
 class Interpreted(Strategy):
@@ -67,9 +79,11 @@ def test_a_users_strategy_and_any_chunking_give_the_same_bytes() -> None:
     journals = [
         bytes(the_run(strategy, data, chunk).rig.records().payload)
         for strategy, chunk in (
-            (TouchJoiner(SIZE, MOST), 1000), (Interpreted(), 1000), (TouchJoiner(SIZE, MOST), 13)
+            (TouchJoiner(SIZE, MOST), 1000),
+            (Interpreted(), 1000),
+            (TouchJoiner(SIZE, MOST), 13),
         )
-    ]  # fmt: skip
+    ]
     assert journals[0] == journals[1] == journals[2]
     assert len(journals[0]) > 40_000
 

@@ -21,9 +21,13 @@ trade_row = st.tuples(st.just("trade"), st.sampled_from([1, -1, 0]), PRICES, SIZ
 bbo_row = st.tuples(st.just("bbo"), SIDES, PRICES, SIZES)
 snapshot = st.tuples(st.just("snapshot"), levels, levels)
 place = st.tuples(
-    st.just("place"), SIDES, PRICES, SIZES, st.sampled_from([POST_ONLY, POST_ONLY, GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL]),
+    st.just("place"),
+    SIDES,
+    PRICES,
+    SIZES,
+    st.sampled_from([POST_ONLY, POST_ONLY, GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL]),
     st.booleans(),
-)  # fmt: skip
+)
 cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
 incremental = st.lists(
     st.one_of(depth_row, depth_row, trade_row, place, place, cancel), min_size=5, max_size=60
@@ -125,7 +129,7 @@ class Auditor:
                 assert (own.price - other.price) * own.side >= 0, "a worse price filled first"
 
     def use(self, side: int, price: int, size: int) -> None:
-        """Own fills against levels of `side` at `price` or better for us: never more than was ever shown there."""
+        """Own fills from levels at `price` or better: never more than was ever shown there."""
         self.used[side, price] = self.used.get((side, price), 0) + size
         for _, bound in [key for key in self.used if key[0] == side]:
             taken = sum(n for (s, p), n in self.used.items() if s == side and (p - bound) * side >= 0)

@@ -233,9 +233,12 @@ def test_cancels_and_queries_say_what_became_of_an_order() -> None:
     matcher.query(now, 2)
     matcher.cancel(now, 2)
     assert events(venue.drain()) == [
-        (1, CONFIRM_CANCEL, 0), (1, REFUSE_CANCEL, VENUE_NEVER_PLACED), (1, CONFIRM_CANCEL, 0), (2, FILL_WHOLE, 0),
+        (1, CONFIRM_CANCEL, 0),
+        (1, REFUSE_CANCEL, VENUE_NEVER_PLACED),
+        (1, CONFIRM_CANCEL, 0),
+        (2, FILL_WHOLE, 0),
         (2, REFUSE_CANCEL, VENUE_NEVER_PLACED),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(

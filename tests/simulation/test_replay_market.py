@@ -156,7 +156,7 @@ def test_the_same_run_twice_writes_the_same_bytes() -> None:
 
 
 def test_two_clocks_a_request_meets_the_venues_book_not_the_receivers() -> None:
-    """The receiver learns of the drop 30 ms later than the venue; the bid sent meanwhile crosses and is refused."""
+    """The receiver learns of the drop 30 ms later than the venue; the bid sent meanwhile crosses."""
     strategy = ScriptedStrategy(BEST_CHANGED, min_decision_interval_ns=0)
     strategy.want = [Wanted(1, 1005, 10)]
     rows = (

@@ -1,4 +1,4 @@
-"""The reference maker contract in miniature: a seeded tape with its properties, and a slow oracle of strategy B.
+"""The reference maker contract in miniature: a seeded tape and a slow oracle of strategy B.
 
 Both are written from the contract's text alone; neither shares code with the engine or the simulated venue.
 """
@@ -17,7 +17,7 @@ SIZE, MOST = 10, 100
 
 
 def small_tape(seed: int, rows: int) -> Rows:
-    """Bursts of changes and prints; a print is at the best price and the next row is the level that is left."""
+    """Bursts of changes and prints; a print is at the best price the next row is what is left."""
     chance = random.Random(seed)
     tape = Rows()
     books: dict[int, dict[int, int]] = {1: {}, -1: {}}

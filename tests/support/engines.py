@@ -52,9 +52,16 @@ class ScriptedGateway(OrderGateway):
         self.seen = 0
 
     def place(
-        self, now: int, order_id: int, instrument: int, side: int, price: int, size: int,
-        time_in_force: int, reduce_only: bool,
-    ) -> None:  # fmt: skip
+        self,
+        now: int,
+        order_id: int,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        time_in_force: int,
+        reduce_only: bool,
+    ) -> None:
         self.requests.append(
             Request("place", now, order_id, instrument, side, price, size, time_in_force, reduce_only)
         )
@@ -98,12 +105,24 @@ class ScriptedStrategy(Strategy):
             {
                 name: getattr(view, name)
                 for name in (
-                    "now_ns", "trigger", "bid_price", "bid_size", "ask_price", "ask_size", "mark_price",
-                    "buy_volume", "sell_volume", "trades", "order_flow_imbalance", "position", "average_price",
-                    "open_buy_size", "open_sell_size",
+                    "now_ns",
+                    "trigger",
+                    "bid_price",
+                    "bid_size",
+                    "ask_price",
+                    "ask_size",
+                    "mark_price",
+                    "buy_volume",
+                    "sell_volume",
+                    "trades",
+                    "order_flow_imbalance",
+                    "position",
+                    "average_price",
+                    "open_buy_size",
+                    "open_sell_size",
                 )
             }
-        )  # fmt: skip
+        )
         want = self.want if self.on_quote is None else self.on_quote(view)
         for wanted in want:
             ask_for(quotes, wanted)
@@ -145,9 +164,11 @@ def generous() -> InstrumentLimits:
 
 def generous_account(**changes: int) -> AccountLimits:
     values = {
-        "max_account_notional": LARGE, "max_leverage_hundredths": 100_000, "max_open_orders": 1000,
+        "max_account_notional": LARGE,
+        "max_leverage_hundredths": 100_000,
+        "max_open_orders": 1000,
         "max_orders_per_second": 1000,
-    }  # fmt: skip
+    }
     values.update(changes)
     return AccountLimits(**values)
 
@@ -198,9 +219,15 @@ class Rig:
         self.recorder = Recorder(self.sink)
         self.gateway = gateway or ScriptedGateway()
         self.engine = Engine(
-            self.markets, self.portfolio, self.clocks, self.risk, self.validator, self.gateway, self.recorder,
+            self.markets,
+            self.portfolio,
+            self.clocks,
+            self.risk,
+            self.validator,
+            self.gateway,
+            self.recorder,
             settings or EngineSettings(),
-        )  # fmt: skip
+        )
         self.engine.replaying = replaying
 
     # -- driving --------------------------------------------------------------------------------------
@@ -237,13 +264,27 @@ class Rig:
         self.engine.on_order_event(now, order_id, trigger, reason, now, 0)
 
     def fill(
-        self, now: int, request: Request, size: int, price: int | None = None, fee: int = 0,
-        taker: bool = False, trade_id: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        now: int,
+        request: Request,
+        size: int,
+        price: int | None = None,
+        fee: int = 0,
+        taker: bool = False,
+        trade_id: int = 0,
+    ) -> None:
         self.engine.on_fill(
-            now, request.order_id, request.instrument, request.side,
-            request.price if price is None else price, size, fee, taker, now, trade_id,
-        )  # fmt: skip
+            now,
+            request.order_id,
+            request.instrument,
+            request.side,
+            request.price if price is None else price,
+            size,
+            fee,
+            taker,
+            now,
+            trade_id,
+        )
 
     # -- looking --------------------------------------------------------------------------------------
 
@@ -315,10 +356,17 @@ class Venue:
             message = self.responses.take()
             found.append(
                 Answer(
-                    message.order_id, message.kind == FILLED, message.trigger, message.reason, message.price,
-                    message.size, message.fee, message.taker, message.side,
+                    message.order_id,
+                    message.kind == FILLED,
+                    message.trigger,
+                    message.reason,
+                    message.price,
+                    message.size,
+                    message.fee,
+                    message.taker,
+                    message.side,
                 )
-            )  # fmt: skip
+            )
         self.answers += found
         return found
 

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """Collects rows; `delay_ns` is added to the exchange stamp for the receipt stamp unless `local` is given."""
+    """Collects rows; `delay_ns` makes the receipt stamp unless `local` is given."""
 
     def __init__(self, delay_ns: int = 0, instrument: int = 0) -> None:
         self.rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Real fills replayed through the portfolio's position: chains, closed profit and fees against the venue's words."""
+"""Real fills replayed through the portfolio's position."""
 
 import csv
 import gzip
@@ -30,7 +30,7 @@ class VenueFill(NamedTuple):
 class CoinResult(NamedTuple):
     """What came out for one coin; `breaks` are counted by their cause.
 
-    `within`: closes whose profit differs by less than one price unit on the closed size. `equal`: those that agree to
+    `within`: closes whose profit differs by less than one step of the price. `equal`: those that agree to
     the last digit once the average entry is rounded down to the venue's price decimals, as the venue does.
     """
 
@@ -122,7 +122,7 @@ def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
 
 
 def entries(cost: int, held: int, factor: int, step: int) -> set[int]:
-    """The average entry rounded down to `step`; closing may have left some units of the cost too many behind."""
+    """The average entry rounded down to `step`; closing may have left some units behind."""
     exact = Fraction(cost, held * factor)
     slack = Fraction(50, abs(held) * factor)
     return {int(near / step) * step for near in (exact, exact + slack, max(exact - slack, Fraction(0)))}
