@@ -63,7 +63,7 @@ lock: ## resolve requirements/*.in again into hashed lock files for every platfo
 	@echo "lock: resolving with $(UV); add UPGRADE=--upgrade to move to the newest versions"
 	@test -x .cache/lock/bin/python || python3 -m venv .cache/lock
 	@.cache/lock/bin/python -m pip install --quiet "$(UV)"
-	@cd requirements && for name in run dev; do \
+	@cd requirements && for name in run dev peer-hftbacktest; do \
 		../.cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) -o $$name.txt $$name.in || exit 1; \
 	done

@@ -35,6 +35,11 @@ SANITIZER = "-fsanitize=signed-integer-overflow,shift"
 # Semantic interposition and default visibility forbid the compiler to inline across functions; contraction
 # to fused multiply-adds would make floats differ between machines. -march=native would too, and buys nothing.
 FLAGS = ["-O2", "-fno-semantic-interposition", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno"]
+# Many small methods on the order path: let the compiler inline more of them than it would (gcc; clang ignores it).
+FLAGS += ["-finline-functions", *(f"--param={limit}" for limit in (
+    "max-inline-insns-auto=300", "inline-unit-growth=400", "early-inlining-insns=60",
+    "large-function-growth=1000", "large-function-insns=6000",
+))]  # fmt: skip
 if SANITIZE:
     FLAGS += ["-fno-wrapv", SANITIZER]
 GROUP = "hatmanifesto.rooms"

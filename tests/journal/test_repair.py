@@ -122,7 +122,7 @@ def test_a_continued_journal_is_as_if_written_at_once(tmp_path: Path) -> None:
     with JournalWriter(tmp_path / "a", METADATA, session=7) as writer:
         for group in groups[:2]:
             writer.append(*group[:3])
-    with JournalWriter.open_append(tmp_path / "a", mode="threaded") as writer:
+    with JournalWriter.open_append(tmp_path / "a", mode="threaded", group_bytes=1) as writer:
         for group in groups[2:]:
             writer.append(*group[:3])
     assert (tmp_path / "a").read_bytes() == (tmp_path / "once").read_bytes()

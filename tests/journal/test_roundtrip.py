@@ -95,7 +95,7 @@ def test_threaded_and_inline_writers_write_the_same_bytes(groups: list[list[Cont
     with tempfile.TemporaryDirectory() as folder:
         for mode in ("inline", "threaded"):
             path = Path(folder) / mode
-            with JournalWriter(path, METADATA, session=3, mode=mode) as writer:
+            with JournalWriter(path, METADATA, session=3, mode=mode, group_bytes=1) as writer:
                 for group in pack_groups(groups):
                     writer.append(*group[:3])
                 if closed:

@@ -90,7 +90,7 @@ def test_a_full_disk_surfaces_and_nothing_is_accepted_after_it(tmp_path: Path, m
     path = tmp_path / "a"
     groups = pack_groups([[fill(n)] for n in range(40)])
     disk = SmallDisk(1_000)
-    writer = JournalWriter(path, METADATA, mode=mode, write=disk)
+    writer = JournalWriter(path, METADATA, mode=mode, group_bytes=1, write=disk)
     written = 0
     for group in groups:
         try:
@@ -153,7 +153,7 @@ def test_append_waits_when_the_disk_is_slow_and_order_is_kept(tmp_path: Path) ->
         return os.writev(descriptor, parts)
 
     groups = pack_groups([[fill(n)] for n in range(QUEUED_GROUPS * 4)])
-    writer = JournalWriter(tmp_path / "a", METADATA, mode="threaded", write=slow)
+    writer = JournalWriter(tmp_path / "a", METADATA, mode="threaded", group_bytes=1, write=slow)
 
     def append_all() -> None:
         for group in groups:

@@ -27,7 +27,9 @@ from hatmanifesto.model.ports import RecordSink
 
 Mode = Literal["inline", "threaded"]
 Write = Callable[[int, list[bytes]], int]
-QUEUED_GROUPS: Final = 8
+QUEUED_GROUPS: Final = 64
+THREADED_GROUP_BYTES: Final = 1 << 20
+"""Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
 """Groups that may wait for the writing thread before `append` waits for it."""
 SYNC_INTERVAL_S: Final = 0.2
 
@@ -36,12 +38,23 @@ class JournalWriteError(UserError, OSError):
     """The journal could not be written; nothing more is accepted, so that no gap can arise."""
 
 
+class _Gathered:
+    """Appends that become one group."""
+
+    def __init__(self, first_seq: int) -> None:
+        self.first_seq = first_seq
+        self.records = 0
+        self.bytes = 0
+        self.payloads: list[bytes] = []
+
+
 class JournalWriter(RecordSink):
-    """Appends groups in sequence to one file; both modes write the same bytes.
+    """Appends records in sequence to one file.
 
     `inline` (live): one write per append in the caller's thread, fsync every `sync_interval_s` seconds in
     a thread of its own (0: only in `sync` and `close`). `threaded` (backtest): hashing and writing happen in
-    one background thread behind a bounded queue, and its errors surface at the next append or close.
+    one background thread behind a bounded queue, appends are gathered into groups of `group_bytes`, and errors
+    surface at a later append or at close. In both modes the same appends give the same bytes.
     Raises UserError when the file exists or cannot be created.
     """
 
@@ -54,9 +67,11 @@ class JournalWriter(RecordSink):
         first_seq: int = 0,
         mode: Mode = "inline",
         sync_interval_s: float = SYNC_INTERVAL_S,
+        group_bytes: int = THREADED_GROUP_BYTES,
         write: Write = os.writev,
     ) -> None:
         self.path = Path(path)
+        self._group_bytes = group_bytes
         header = pack_file_header(session, first_seq, metadata)
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -83,11 +98,13 @@ class JournalWriter(RecordSink):
         *,
         mode: Mode = "inline",
         sync_interval_s: float = SYNC_INTERVAL_S,
+        group_bytes: int = THREADED_GROUP_BYTES,
         write: Write = os.writev,
     ) -> Self:
         """Continue a journal; UserError when it was closed, is torn, or another process writes it."""
         writer = cls.__new__(cls)
         writer.path = Path(path)
+        writer._group_bytes = group_bytes
         try:
             descriptor = os.open(writer.path, os.O_WRONLY | os.O_APPEND)
         except OSError as error:
@@ -115,7 +132,8 @@ class JournalWriter(RecordSink):
         self._open = True
         self.next_seq = next_seq
         self.mode: Mode = mode
-        self._queue: queue.Queue[Group | None] = queue.Queue(QUEUED_GROUPS)
+        self._queue: queue.Queue[_Gathered | None] = queue.Queue(QUEUED_GROUPS)
+        self._gathered = _Gathered(next_seq)
         self._stop = threading.Event()
         self._dirty = False
         self._thread: threading.Thread | None = None
@@ -140,11 +158,20 @@ class JournalWriter(RecordSink):
         if count < 1 or not payload or len(payload) % 8 or len(payload) > MAX_PAYLOAD:
             raise ValueError(f"{count} records in {len(payload)} bytes are not a group")
         self.next_seq += count
-        group = Group(first_seq, count, payload)
-        if self.mode == "threaded":
-            self._queue.put(group)
-        else:
-            self._append_group(group)
+        if self.mode == "inline":
+            self._append_group(first_seq, count, payload)
+            return
+        gathered = self._gathered
+        gathered.records += count
+        gathered.bytes += len(payload)
+        gathered.payloads.append(payload)
+        if gathered.bytes >= self._group_bytes:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._gathered.records:
+            self._queue.put(self._gathered)
+            self._gathered = _Gathered(self.next_seq)
 
     def append_blob(self, kind: int, ts_ns: int, payload: bytes, aux: int = 0) -> int:
         """Append one blob record (UTF-8 JSON) as a group of its own; return its sequence number."""
@@ -176,6 +203,7 @@ class JournalWriter(RecordSink):
         self._stop.set()
         if self._thread is not None:
             if self.mode == "threaded":
+                self._hand_over()
                 self._queue.put(None)
             self._thread.join()
         if self._error is None:
@@ -202,9 +230,9 @@ class JournalWriter(RecordSink):
         if not self._open:
             raise JournalWriteError(f"{self.path} was closed")
 
-    def _append_group(self, group: Group) -> None:
-        header = pack_group_header(self._digest, group.first_seq, group.records, group.payload)
-        self._write_all([header, group.payload])
+    def _append_group(self, first_seq: int, records: int, payload: bytes) -> None:
+        header = pack_group_header(self._digest, first_seq, records, payload)
+        self._write_all([header, payload])
         self._digest = header[GROUP_HEADER_BYTES - len(self._digest) :]
 
     def _write_all(self, parts: list[bytes]) -> None:
@@ -225,10 +253,10 @@ class JournalWriter(RecordSink):
         return self._error
 
     def _drain(self) -> None:
-        while (group := self._queue.get()) is not None:
+        while (gathered := self._queue.get()) is not None:
             if self._error is None:  # after an error groups are only taken, or append would wait for ever
                 with contextlib.suppress(JournalWriteError):
-                    self._append_group(group)
+                    self._append_group(gathered.first_seq, gathered.records, b"".join(gathered.payloads))
 
     def _sync_often(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
