@@ -1,10 +1,10 @@
 """touch_joiner: both sides at the best, a side left out at its limit; and what Quotes refuses."""
 
 import pytest
-from support.engines import an_instrument
 
 from hatmanifesto.core.strategy import MAX_QUOTES, QuoteError, Quotes, View
 from hatmanifesto.strategy.touch_joiner import TouchJoiner
+from support.engines import an_instrument
 
 
 @pytest.mark.parametrize(
