@@ -34,6 +34,7 @@ from hatmanifesto.model.order_state import (
     FIND_OPEN,
     NO_STATE,
     PARTIALLY_FILLED,
+    REJECT,
     REQUEST_CANCEL,
     TIME_OUT,
     TRIGGER_COUNT,
@@ -52,6 +53,7 @@ from hatmanifesto.model.reasons import (
     SLOTS_EXHAUSTED,
     STATE_TIMEOUT,
     UNEXPECTED_EVENT,
+    VENUE_POST_ONLY,
 )
 from hatmanifesto.model.record import (
     ADJUSTED,
@@ -148,10 +150,10 @@ class Engine(EngineInput):
         self.cancels_sent: i64 = 0
         self.faults: i64 = 0
         self.replaying: bool = False
+        for index, market in enumerate(markets):
+            market.instrument = index
         for clock in clocks:
-            market = markets[clock.desk.holding.instrument.index]
-            market.instrument = clock.desk.holding.instrument.index
-            market.wanted |= clock.triggers
+            markets[clock.desk.holding.instrument.index].wanted |= clock.triggers
 
     # -- the session ------------------------------------------------------------------------------
 
@@ -302,6 +304,8 @@ class Engine(EngineInput):
             return
         clock = self._clock_of(order)
         self._account_unknown(order, before, clock.desk.holding)
+        if trigger == REJECT and reason == VENUE_POST_ONLY:
+            clock.desk.note_crossed(order.side, exch_ts)
         if self.machine.is_done(order):
             self._finish(order, clock.desk)
         elif order.state == UNKNOWN:

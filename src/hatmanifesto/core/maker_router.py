@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk
 from hatmanifesto.core.strategy import Quotes
-from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, Order, OrderList
+from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY, Order, OrderList
 from hatmanifesto.model.order_state import CANCEL_PENDING, OPEN, PARTIALLY_FILLED
 from hatmanifesto.model.reasons import CANCEL_REPRICE, CANCEL_WITHDRAWN
 
@@ -72,8 +72,8 @@ class MakerRouter:
             missing = quote.size - quote.matched
             missing -= missing % instrument.lot_size
             awaited = awaited_buy if quote.side > 0 else awaited_sell
-            if missing <= 0 or awaited:
-                missing = 0
+            if missing <= 0 or awaited or (quote.time_in_force == POST_ONLY and desk.book_behind(quote.side)):
+                missing = 0  # nothing to add, an answer to wait for, or a book that the venue proved old
             elif quote.matched > 0 and missing <= instrument.max_size and (
                 instrument.notional(quote.price, missing) < instrument.min_notional
             ):

@@ -61,6 +61,21 @@ class Desk:
         self.open_sell: i64 = 0
         self.override: i64 = 0
         self.scale_percent: i64 = 100
+        self.crossed_buy_ns: i64 = 0
+        self.crossed_sell_ns: i64 = 0
+
+    def note_crossed(self, side: i64, exch_ts: i64) -> None:
+        """The venue refused a post-only order at exch_ts because it would have traded: our book was behind."""
+        if side > 0:
+            self.crossed_buy_ns = exch_ts
+        else:
+            self.crossed_sell_ns = exch_ts
+
+    def book_behind(self, side: i64) -> bool:
+        """Tell whether the book is older than the venue's last such refusal, so that it would be refused again."""
+        if side > 0:
+            return self.holding.book_ts_ns < self.crossed_buy_ns
+        return self.holding.book_ts_ns < self.crossed_sell_ns
 
     def worst_notional(self) -> i64:
         """Return this desk's worst-case notional in money units at the last mark."""
