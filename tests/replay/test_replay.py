@@ -328,7 +328,7 @@ def test_the_command_refuses_what_it_cannot_read_with_exit_code_2(mixed: Path, t
     (tmp_path / "text").write_text("no journal at all, only some text that is long enough for a header")
     whole = mixed.read_bytes()
     broken = bytearray(whole)
-    broken[whole.index(b"HATG", len(whole) // 2) + 9] ^= 255
+    broken[whole.rindex(b"HATG") + 9] ^= 255
     (tmp_path / "broken").write_bytes(broken)
     with JournalWriter(tmp_path / "headless", {}) as writer:
         writer.append_blob(record.NOTE, 1, b"{}")
@@ -344,7 +344,7 @@ def test_the_command_refuses_what_it_cannot_read_with_exit_code_2(mixed: Path, t
 
 
 def test_a_torn_tail_replays_up_to_the_tear(mixed: Path, tmp_path: Path) -> None:
-    whole = mixed.read_bytes()
+    whole = rewritten(mixed, tmp_path / "single", {}).read_bytes()
     torn = tmp_path / "torn"
     torn.write_bytes(whole[: len(whole) * 2 // 3])
     outcome = replay_journal(torn)

@@ -4,7 +4,7 @@ Both streams of records are compared as they come, a group at a time, so that me
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -202,6 +202,7 @@ class _Replay:
         self.groups = reader.groups()
         self.notes: list[str] = []
         self.opening, first = self._read_opening()
+        self.first_seq = first.seq
         self.plan = self._read_plan()
         self.strategies: dict[str, str] = {}
         self.comparison = Comparison(first.seq + 1)
@@ -219,10 +220,11 @@ class _Replay:
 
     def _read_opening(self) -> tuple[dict[str, Any], Record]:
         group = next(self.groups, None)
+        self.first_group = group
         entries = [] if group is None else list(records_of(group))
         if not entries:
             raise UserError(f"{self.path} holds no records", "replay a journal that a run has written")
-        if len(entries) != 1 or entries[0].kind != record.SESSION:
+        if entries[0].kind != record.SESSION:
             raise UserError(
                 f"{self.path} does not begin with a session record", "replay the session's first journal file"
             )
@@ -272,9 +274,13 @@ class _Replay:
         total = max(1, self.path.stat().st_size)
         done = False
         held: Record | None = None
-        for group in self.groups:
-            taken = 0
+        opening_group = [] if self.first_group is None else [self.first_group]
+        for group in chain(opening_group, self.groups):
+            begin = taken = 0
             for entry, length in _entries(group):
+                if entry.kind == record.SESSION and entry.seq == self.first_seq:
+                    begin = taken = length
+                    continue
                 if self.until.passed(entry):
                     done = True
                     break
@@ -288,7 +294,7 @@ class _Replay:
                     held = entry  # the venue's id may follow
                 elif entry.kind != record.VENUE_ID:
                     self._feed(entry)
-            self.comparison.expected += group.payload[:taken]
+            self.comparison.expected += group.payload[begin:taken]
             if not done:
                 self._compare()
             self.progress(group.end, total)
