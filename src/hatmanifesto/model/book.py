@@ -88,8 +88,10 @@ class BookSide:
         if size == 0:
             self.far.pop(int(key), 0)
             return False
-        self._lay_window(int(key))
         at = key - self.origin
+        if at < self.base + _HEADROOM or at >= self.end:  # outside, or with little room below
+            self._lay_window(int(key))
+            at = key - self.origin
         self.levels[at] = size
         if at > self.best:
             self.best = at
