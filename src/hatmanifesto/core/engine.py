@@ -236,7 +236,11 @@ class Engine(EngineInput):
                     clock.stale_ns = NEVER
                     trigger |= TIMER
             if trigger != 0:
-                self._decide(clock, now, trigger)
+                if now >= clock.allowed_ns:
+                    self._decide(clock, now, trigger)
+                else:
+                    clock.pending |= trigger
+                    clock.deferred_ns = clock.allowed_ns
         while self.machine.earliest_ns <= now:
             waiting = self.machine.overdue(now)
             if waiting is not None:
@@ -298,6 +302,11 @@ class Engine(EngineInput):
                 self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
             return
         order: Order = found
+        if trigger == FILL_WHOLE:
+            # only fills fill: the word that it is filled makes us wait for them, and ask again
+            if order.deadline_ns == 0:
+                self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
+            return
         before = order.state
         if not self.machine.move(order, trigger):
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, before)

@@ -21,7 +21,7 @@ from hatmanifesto.model.order_state import (
 )
 from hatmanifesto.model.ports import NEVER
 
-_INITIAL_SLOTS: Final = 64
+_INITIAL_SLOTS: Final = 256
 
 
 @final
