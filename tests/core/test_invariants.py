@@ -133,6 +133,7 @@ class Auditor:
                 own = self.orders.get(entry.fields["order_id"])
                 trigger = entry.aux & 0xFF
                 lives = own is not None and own.state in LIVE_STATES and trigger in VENUE_WORDS
+                lives = lives and trigger != FILL_WHOLE  # only fills fill
                 if own is not None and lives and (own.state, trigger) in TRANSITIONS:
                     self.move(own, trigger)
             elif entry.kind == record.TIMEOUT:

@@ -194,6 +194,18 @@ def test_a_refused_cancel_before_the_fill_is_seen_is_unknown_until_it_comes() ->
     assert rig.engine.faults == 0
 
 
+def test_the_word_that_an_order_is_filled_waits_for_its_fills() -> None:
+    rig, strategy, bid = a_bid()
+    rig.answer(T0 + 2 * MS, bid.order_id, FILL_WHOLE)
+    assert rig.state(bid.order_id) == OPEN
+    assert rig.desks[0].position.size == 0
+    rig.until(T0 + 60_000 * MS)
+    assert rig.state(bid.order_id) == UNKNOWN  # no fill came: asked about, and no new risk meanwhile
+    rig.fill(T0 + 60_001 * MS, bid, 100)
+    assert rig.state(bid.order_id) == ATTRIBUTED
+    assert rig.desks[0].position.size == 100
+
+
 def test_a_fill_after_a_confirmed_cancel_is_booked_reported_and_decided_upon() -> None:
     rig, strategy, bid = a_bid()
     strategy.want = []
@@ -241,7 +253,7 @@ def test_a_fill_before_the_acknowledgement_is_taken() -> None:
     assert rig.engine.faults == 0
 
 
-def test_a_post_only_rejection_is_quoted_again_from_the_book_as_known() -> None:
+def test_a_post_only_rejection_is_quoted_again_from_the_next_book_not_from_the_refuted_one() -> None:
     rig, strategy = one_desk()
     strategy.on_quote = lambda view: [Wanted(1, int(view.bid_price), 100)]
     rig.book(T0, 1000, 50, 1010, 50)
@@ -249,8 +261,10 @@ def test_a_post_only_rejection_is_quoted_again_from_the_book_as_known() -> None:
     rig.book(T0 + MS, 990, 50, 995, 50)
     assert rig.asked.new() == []  # its answer comes first
     rig.answer(T0 + 2 * MS, first.order_id, REJECT, reasons.VENUE_POST_ONLY)
+    assert rig.asked.new() == []  # the book is older than the refusal: the same order would be refused again
+    rig.book(T0 + 20 * MS, 985, 50, 995, 50)
     (second,) = rig.asked.new()
-    assert (second.kind, second.price) == ("place", 990)
+    assert (second.kind, second.price) == ("place", 985)
     assert rig.engine.faults == 0
 
 
