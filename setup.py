@@ -127,13 +127,9 @@ def compiled_extensions() -> list[Extension]:
         return [Extension(name, []) for name in json.loads(kept.read_text(encoding="utf-8"))]
     from mypyc.build import mypycify
 
-    sources = [
-        path.relative_to(ROOT).as_posix() for path in hat.compiled_sources(ROOT / SRC / "hatmanifesto")
-    ]
+    sources = [path.relative_to(ROOT).as_posix() for path in hat.compiled_sources(ROOT / SRC / "hatmanifesto")]
     print(f"mypyc compiles {len(sources)} modules", file=sys.stderr, flush=True)
-    extensions = mypycify(
-        ["--config-file", "pyproject.toml", "--strict", *sources], opt_level="2", group_name=GROUP
-    )
+    extensions = mypycify(["--config-file", "pyproject.toml", "--strict", *sources], opt_level="2", group_name=GROUP)
     for extension in extensions:
         extension.extra_compile_args += FLAGS
         extension.extra_link_args += [SANITIZER] if SANITIZE else []

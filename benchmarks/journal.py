@@ -86,18 +86,14 @@ class Bench:
         modes: tuple[Mode, ...] = ("threaded", "inline")
         for mode in modes:
             took = seconds(partial(self.write, "large", self.large, mode))
-            note = (
-                f"{size} in 1 MiB groups, file closed and flushed; peer: SQLite executemany of decoded rows"
-            )
+            note = f"{size} in 1 MiB groups, file closed and flushed; peer: SQLite executemany of decoded rows"
             yield line(f"append, {mode}", millions / took, peer, "M records/s", note)
         caller = self.caller_seconds()
         yield line("append, threaded, caller's time", millions / caller, peer, "M records/s", "appends only")
         path = self.folder / "large"
         yield line("verify", millions / seconds(lambda: verify(path)), None, "M records/s", size)
         decode = seconds(lambda: [None for _ in JournalReader(path).columns()])
-        yield line(
-            "decode to columns", millions / decode, None, "M records/s", f"{size}, from the file, streamed"
-        )
+        yield line("decode to columns", millions / decode, None, "M records/s", f"{size}, from the file, streamed")
         memory = MemoryJournal()
         memory.groups = self.large
         fills = seconds(lambda: [None for _ in iter_columns(memory.groups, {record.FILL})])
@@ -123,14 +119,10 @@ class Bench:
         small.clear()  # a million tuples would slow the garbage collector down below
         median, tail = np.percentile(took, [50, 99.9]) / 1000
         note = "one record a group, flushed in groups by its own thread"
-        yield line(
-            "append, inline, median", median, self.sqlite_single(), "µs", f"{note}; peer: SQLite, WAL, insert"
-        )
+        yield line("append, inline, median", median, self.sqlite_single(), "µs", f"{note}; peer: SQLite, WAL, insert")
         yield line("append, inline, p99.9", tail, None, "µs", note)
         millions = self.records / 1e6
-        yield line(
-            "verify, one record a group", millions / seconds(lambda: verify(path), 1), None, "M records/s", ""
-        )
+        yield line("verify, one record a group", millions / seconds(lambda: verify(path), 1), None, "M records/s", "")
         decode = seconds(lambda: [None for _ in JournalReader(path).columns()], 1)
         yield line("decode, one record a group", millions / decode, None, "M records/s", "")
         yield line(
@@ -140,9 +132,7 @@ class Bench:
             "M records/s",
             "",
         )
-        yield line(
-            "last checkpoint", seconds(lambda: last_checkpoint(path)) * 1000, None, "ms", "1,000 groups back"
-        )
+        yield line("last checkpoint", seconds(lambda: last_checkpoint(path)) * 1000, None, "ms", "1,000 groups back")
         again = seconds(lambda: JournalWriter.open_append(path).abandon())
         yield line("open to append", again * 1000, None, "ms", f"{self.records} groups; flush included")
 
@@ -165,9 +155,7 @@ class Bench:
         path = self.folder / "peer.sqlite"
         path.unlink(missing_ok=True)
         database = sqlite3.connect(path)
-        database.execute(
-            "create table records (seq integer primary key, ts integer, kind integer, payload blob)"
-        )
+        database.execute("create table records (seq integer primary key, ts integer, kind integer, payload blob)")
         rows = (
             (group.first_seq + place, place, record.VIEW, group.payload[place * 96 : place * 96 + 96])
             for group in self.large
@@ -182,9 +170,7 @@ class Bench:
         database = sqlite3.connect(self.folder / "single.sqlite", isolation_level=None)
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
-        database.execute(
-            "create table records (seq integer primary key, ts integer, kind integer, payload blob)"
-        )
+        database.execute("create table records (seq integer primary key, ts integer, kind integer, payload blob)")
         took = []
         for number in range(20_000):
             begin = time.perf_counter_ns()
@@ -213,9 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument(
-        "--folder", default=os.environ.get("TMPDIR"), help="where to write (its disk is measured)"
-    )
+    parser.add_argument("--folder", default=os.environ.get("TMPDIR"), help="where to write (its disk is measured)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         for result in Bench(Path(folder), chosen.records).lines():

@@ -147,9 +147,7 @@ class Contract:
                     refresh_tolerance=0,
                 )
             ],
-            exchange=ExchangePlan(
-                model="reference", entry_ns=args.entry_ms * MS, response_ns=args.response_ms * MS
-            ),
+            exchange=ExchangePlan(model="reference", entry_ns=args.entry_ms * MS, response_ns=args.response_ms * MS),
         )
 
     def run(self, make: Callable[[int, int], Strategy], sink: RecordSink, idle: bool = False) -> dict[str, Any]:
@@ -161,9 +159,7 @@ class Contract:
         matcher = ReferenceMatcher(instrument, responses, latency)
         market = ReplayMarket(self.exchange, self.receiver, [matcher], requests, responses, latency)
         params = plan.desks[0].params
-        session = assemble(
-            plan, [make(params["order_size"], params["max_position"])], market, sink, 0, [instrument]
-        )
+        session = assemble(plan, [make(params["order_size"], params["max_position"])], market, sink, 0, [instrument])
         began = time.perf_counter()
         session.engine.start(market.start_ns)
         while market.run(session.engine, 20_000):

@@ -49,9 +49,7 @@ def order_lifecycle() -> str:
         "| --- | --- | --- |",
     ]
     for (before, trigger), after in sorted(TRANSITIONS.items()):
-        lines.append(
-            f"| `{OrderState(before).name}` | `{Trigger(trigger).name}` | `{OrderState(after).name}` |"
-        )
+        lines.append(f"| `{OrderState(before).name}` | `{Trigger(trigger).name}` | `{OrderState(after).name}` |")
     lines += [
         "",
         "Two paths are taken in one step and journaled as one record: a new order's way to the wire, "

@@ -159,9 +159,7 @@ def test_a_pure_build_deletes_binaries_and_makes_none(compiled: Path, tmp_path: 
 def test_without_a_compiler_the_build_is_interpreted_and_says_so(package: Path, tmp_path: Path) -> None:
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    result = run(
-        "setup.py", "--quiet", "build", cwd=tmp_path, CC="/nonexistent/cc", HAT_PURE="", PYTHONPATH=""
-    )
+    result = run("setup.py", "--quiet", "build", cwd=tmp_path, CC="/nonexistent/cc", HAT_PURE="", PYTHONPATH="")
     assert result.returncode == 0, result.stderr
     assert "INTERPRETED" in result.stderr
     built = tmp_path / "build" / "lib" / "hatmanifesto"

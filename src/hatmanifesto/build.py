@@ -81,9 +81,7 @@ def check(package: Path = PACKAGE) -> None:
         return
     built = info(package)
     if built.get("mode") != "compiled":
-        raise StaleBuildError(
-            f"There are extension modules in {package}, but no record of their build. {REMEDY}"
-        )
+        raise StaleBuildError(f"There are extension modules in {package}, but no record of their build. {REMEDY}")
     missing = [path for path in compiled_sources(package) if _extension_of(path) is None]
     if missing:
         names = ", ".join(path.relative_to(package).as_posix() for path in missing)

@@ -67,9 +67,7 @@ def test_an_existing_folder_needs_force(tape, tmp_path):
     ],
     ids=["raises", "returns", "float", "nan", "thousand", "negative", "huge", "unknown method"],
 )
-def test_a_strategy_that_misbehaves_ends_the_run_with_its_name_and_nothing_is_left(
-    tape, tmp_path, body, words
-):
+def test_a_strategy_that_misbehaves_ends_the_run_with_its_name_and_nothing_is_left(tape, tmp_path, body, words):
     strategy_file(tmp_path, body)
     done = hat("backtest", "--tape", tape, "--strategy", "mine.py:Mine", "--out", "run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
@@ -82,9 +80,7 @@ def test_a_strategy_that_misbehaves_ends_the_run_with_its_name_and_nothing_is_le
 
 
 def bad_config(tmp_path):
-    (tmp_path / "bad.toml").write_text(
-        "[acount]\nx = 1\n[engine]\nrouter = 'x'\n[risk.instrument.XRP]\nleverage = 2\n"
-    )
+    (tmp_path / "bad.toml").write_text("[acount]\nx = 1\n[engine]\nrouter = 'x'\n[risk.instrument.XRP]\nleverage = 2\n")
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,7 @@ def test_auto_chooses_for_each_instrument(tmp_path):
     done = run(tmp_path / "auto", tape=without_trades(market(2), instrument=1))
     assert done.summary["exchange_models"] == {"BTC": "queue", "ETH": "cross"}
     only = 'strategies.a={instruments=["BTC"]}'
-    assert (
-        run(tmp_path / "q", "exchange.model=queue", only, tape=without_trades(market(2), 1)).summary["fills"]
-        >= 0
-    )
+    assert run(tmp_path / "q", "exchange.model=queue", only, tape=without_trades(market(2), 1)).summary["fills"] >= 0
 
 
 def test_a_run_folder_is_replaced_only_when_asked_and_only_when_it_is_one(tmp_path):

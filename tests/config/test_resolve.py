@@ -98,9 +98,7 @@ def test_a_size_in_money_needs_a_price():
 
 
 def test_an_own_section_overrides_single_keys_of_the_default():
-    plan = plan_of(
-        "risk.instrument.default.max_position_notional=7000", "risk.instrument.BTC.max_order_notional=300"
-    )
+    plan = plan_of("risk.instrument.default.max_position_notional=7000", "risk.instrument.BTC.max_order_notional=300")
     btc, eth = plan.instruments
     assert (btc.max_order_notional, btc.max_position_notional) == (300_000_000, 7_000_000_000)
     assert (eth.max_order_notional, eth.max_position_notional) == (1_000_000_000, 7_000_000_000)
@@ -113,9 +111,7 @@ def test_fees_can_be_overridden_and_rebates_are_negative():
 
 
 def test_two_strategies_on_two_instruments_make_four_desks():
-    plan = plan_of(
-        "strategies.a={class='touch_joiner'}", "strategies.b={class='touch_joiner', max_notional=10}"
-    )
+    plan = plan_of("strategies.a={class='touch_joiner'}", "strategies.b={class='touch_joiner', max_notional=10}")
     assert [(desk.strategy, desk.instrument) for desk in plan.desks] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert plan.strategies[1].max_notional == 10_000_000
 

@@ -114,9 +114,7 @@ def test_choosing_a_strategy_keeps_its_section_and_drops_the_others(tmp_path):
 
 
 def test_settings_written_as_json_are_read_back_the_same():
-    settings = load(
-        None, ["account.deposit=12.340", "exchange.maker_fee_bps=-0.5", "exchange.feed=5ms"]
-    ).settings
+    settings = load(None, ["account.deposit=12.340", "exchange.maker_fee_bps=-0.5", "exchange.feed=5ms"]).settings
     again = parse(settings.as_json())
     assert again.problems == []
     assert again.settings == settings

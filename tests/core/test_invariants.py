@@ -51,16 +51,12 @@ wanted = st.builds(
     st.sampled_from(["post", "post", "post", "take", "exit", "exit_take"]),
 )  # fmt: skip
 quotes = st.tuples(st.just("want"), st.integers(0, 2), st.lists(wanted, max_size=3))
-book = st.tuples(
-    st.just("book"), st.integers(0, 1), st.integers(988, 1004), st.integers(1, 6), st.integers(1, 9)
-)
+book = st.tuples(st.just("book"), st.integers(0, 1), st.integers(988, 1004), st.integers(1, 6), st.integers(1, 9))
 trade = st.tuples(st.just("trade"), st.integers(0, 1), st.sampled_from([1, -1]), prices, st.integers(1, 99))
 mark = st.tuples(st.just("mark"), st.integers(0, 1), prices)
 answer = st.tuples(st.just("answer"), st.integers(0, 40), st.sampled_from([5, 5, 5, *VENUE_WORDS]))
 odd = st.tuples(st.just("answer"), st.integers(0, 40), st.integers(0, 40))
-fill = st.tuples(
-    st.just("fill"), st.integers(0, 40), st.sampled_from([1, 5, 50, 100, 250, 400]), st.integers(-40, 90)
-)
+fill = st.tuples(st.just("fill"), st.integers(0, 40), st.sampled_from([1, 5, 50, 100, 250, 400]), st.integers(-40, 90))
 wait = st.tuples(st.just("wait"), st.sampled_from([1, 5, 900, 6_000, 20_000]))
 command = st.tuples(st.just("override"), st.integers(-1, 2), st.integers(0, 4), st.sampled_from([0, 30, 100]))
 funding = st.tuples(st.just("pay"), st.integers(0, 1), st.integers(-999, 999))
@@ -86,9 +82,7 @@ class Account:
 class Auditor:
     """Drives a rig of three desks on two instruments and keeps books of its own."""
 
-    def __init__(
-        self, policy: int, limits: InstrumentLimits, account: AccountLimits, notionals: list[int]
-    ) -> None:
+    def __init__(self, policy: int, limits: InstrumentLimits, account: AccountLimits, notionals: list[int]) -> None:
         instruments = [an_instrument("AAA", 0), an_instrument("BBB", 1, tick_size=5)]
         self.strategies = [
             ScriptedStrategy(BEST_CHANGED | OWN_EVENT | TRADED_THROUGH, min_decision_interval_ns=0),
@@ -160,9 +154,7 @@ class Auditor:
 
     def submitted(self, fields: dict[str, int], aux: int, now: int) -> None:
         """An order went out: every limit is reckoned anew from the lists of orders and fills."""
-        request = next(
-            r for r in self.rig.asked.requests if r.kind == "place" and r.order_id == fields["order_id"]
-        )
+        request = next(r for r in self.rig.asked.requests if r.kind == "place" and r.order_id == fields["order_id"])
         assert (request.price, request.size) == (fields["price"], fields["size"])
         desk = int(self.rig.order(request.order_id).desk)
         assert aux == request.instrument | int(self.rig.desks[desk].strategy) << 8
@@ -386,21 +378,15 @@ def random_story(chance: random.Random, steps: int) -> list[tuple[object, ...]]:
         elif draw < 0.7:
             story.append(("answer", chance.randint(0, 5), chance.choice((5, 5, 5, *VENUE_WORDS))))
         elif draw < 0.85:
-            story.append(
-                ("fill", chance.randint(0, 8), chance.choice((1, 10, 50, 100)), chance.randint(-40, 90))
-            )
+            story.append(("fill", chance.randint(0, 8), chance.choice((1, 10, 50, 100)), chance.randint(-40, 90)))
         elif draw < 0.90:
             story.append(("wait", chance.choice((1, 5, 900, 1100, 6000))))
         elif draw < 0.94:
-            story.append(
-                ("trade", chance.randint(0, 1), chance.choice((1, -1)), chance.randint(990, 1010), 9)
-            )
+            story.append(("trade", chance.randint(0, 1), chance.choice((1, -1)), chance.randint(990, 1010), 9))
         elif draw < 0.96:
             story.append(("mark", chance.randint(0, 1), chance.randint(950, 1050)))
         elif draw < 0.97:
-            story.append(
-                ("override", chance.randint(-1, 2), chance.choice((0, 1, 2, 3, 4)), chance.choice((30, 100)))
-            )
+            story.append(("override", chance.randint(-1, 2), chance.choice((0, 1, 2, 3, 4)), chance.choice((30, 100))))
             story.append(("override", -1, 0, 100))
         elif draw < 0.98:
             story.append(("pay", chance.randint(0, 1), chance.randint(-999, 999)))
@@ -413,9 +399,7 @@ def random_story(chance: random.Random, steps: int) -> list[tuple[object, ...]]:
 
 @settings(max_examples=40)
 @given(auditors(), stories)
-def test_the_engine_keeps_its_books_its_table_and_its_limits(
-    auditor: Auditor, story: list[tuple[object, ...]]
-) -> None:
+def test_the_engine_keeps_its_books_its_table_and_its_limits(auditor: Auditor, story: list[tuple[object, ...]]) -> None:
     auditor.run(story)
 
 
@@ -455,6 +439,4 @@ def test_the_engine_keeps_its_books_at_length(seed: int) -> None:
         max_account_notional=10**13, max_leverage_hundredths=chance.choice((4, 10, 1000)),
         max_open_orders=chance.choice((5, 100)), max_orders_per_second=chance.choice((10, 1000)),
     )  # fmt: skip
-    Auditor(chance.choice((KEEP, REQUOTE_ALWAYS)), limits, account, [10**13] * 2).run(
-        random_story(chance, 600)
-    )
+    Auditor(chance.choice((KEEP, REQUOTE_ALWAYS)), limits, account, [10**13] * 2).run(random_story(chance, 600))

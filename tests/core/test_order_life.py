@@ -73,9 +73,7 @@ def test_an_order_rests_fills_in_parts_is_topped_up_and_ends_attributed() -> Non
     assert rig.engine.faults == 0
 
 
-def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_says_what_became_of_it() -> (
-    None
-):
+def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_says_what_became_of_it() -> None:
     rig, strategy = one_desk()
     strategy.want = [BID]
     rig.book(T0, 1000, 50, 1010, 50)
@@ -195,7 +193,7 @@ def test_a_refused_cancel_before_the_fill_is_seen_is_unknown_until_it_comes() ->
 
 
 def test_the_word_that_an_order_is_filled_waits_for_its_fills() -> None:
-    rig, strategy, bid = a_bid()
+    rig, _, bid = a_bid()
     rig.answer(T0 + 2 * MS, bid.order_id, FILL_WHOLE)
     assert rig.state(bid.order_id) == OPEN
     assert rig.desks[0].position.size == 0

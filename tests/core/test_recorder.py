@@ -19,9 +19,7 @@ KINDS_BY_FIELDS = {1: record.CANCEL, 3: record.FAULT, 4: record.SUBMIT, 7: recor
 @given(
     st.integers(0, 1 << 40),
     st.lists(
-        st.tuples(
-            st.sampled_from([1, 3, 4, 7]), st.integers(0, 0xFFFF), st.lists(words, min_size=8, max_size=8)
-        ),
+        st.tuples(st.sampled_from([1, 3, 4, 7]), st.integers(0, 0xFFFF), st.lists(words, min_size=8, max_size=8)),
         min_size=1,
         max_size=12,
     ),
@@ -44,9 +42,7 @@ def test_a_records_check_is_the_published_one(first: int, puts: list[tuple[int, 
 
 
 @given(st.lists(words, min_size=3, max_size=90), st.integers(0, 1 << 40), st.data())
-def test_a_changed_word_or_another_place_changes_the_check(
-    values: list[int], seq: int, data: st.DataObject
-) -> None:
+def test_a_changed_word_or_another_place_changes_the_check(values: list[int], seq: int, data: st.DataObject) -> None:
     check = record.check_words(values, seq)
     at = data.draw(st.integers(1, len(values) - 1))
     bit = data.draw(st.integers(0, 63))

@@ -17,7 +17,17 @@ from hatmanifesto.journal.tail import last_checkpoint, read_tail
 from hatmanifesto.journal.verify import verify
 from hatmanifesto.journal.writer import JournalWriter, MemoryJournal
 from hatmanifesto.model import record
-from journal.samples import METADATA, Content, pack_groups, read_groups, sample, split_records, view, words, write
+from journal.samples import (
+    METADATA,
+    Content,
+    pack_groups,
+    read_groups,
+    sample,
+    split_records,
+    view,
+    words,
+    write,
+)
 
 firsts = st.sampled_from([0, 1, 57, (1 << 31) - 3, 1 << 31, (1 << 40) + 5])
 
@@ -32,9 +42,7 @@ def test_records_come_back_in_order_and_verify(groups: list[list[Content]], firs
             assert reader.metadata == METADATA
             assert reader.header.session == 7
         flat = [entry for group in groups for entry in group]
-        assert [
-            Content(entry.kind, entry.ts_ns, entry.aux, entry.values, entry.payload) for entry in got
-        ] == flat
+        assert [Content(entry.kind, entry.ts_ns, entry.aux, entry.values, entry.payload) for entry in got] == flat
         assert [entry.seq for entry in got] == list(range(first_seq, first_seq + len(flat)))
         report = verify(path)
         assert report.ok, report.findings

@@ -42,14 +42,10 @@ class Journal:
         """Make a group's header anew, as somebody would who knows the format but not the chain's end."""
         previous = self.headers[number - 1][-16:] if number else self.start[32:48]
         payload = b"".join(self.records[number])
-        self.headers[number] = pack_group_header(
-            previous, self.firsts[number], len(self.records[number]), payload
-        )
+        self.headers[number] = pack_group_header(previous, self.firsts[number], len(self.records[number]), payload)
 
     def verify(self) -> Report:
-        groups = [
-            header + b"".join(records) for header, records in zip(self.headers, self.records, strict=True)
-        ]
+        groups = [header + b"".join(records) for header, records in zip(self.headers, self.records, strict=True)]
         self.path.write_bytes(self.start + b"".join(groups))
         return verify(self.path)
 
@@ -104,9 +100,7 @@ def test_a_changed_record_is_named(journal: Journal, group: int, place: int, res
         (4, 1, "record 14 is missing: 15 follows 13"),
     ],
 )
-def test_a_removed_record_is_named(
-    journal: Journal, group: int, place: int, message: str, resealed: bool
-) -> None:
+def test_a_removed_record_is_named(journal: Journal, group: int, place: int, message: str, resealed: bool) -> None:
     del journal.records[group][place]
     if resealed:
         journal.reseal(group)
@@ -245,9 +239,7 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
 
 @given(split_records(), st.data())
 @settings(max_examples=200)
-def test_any_tampering_with_whole_records_or_groups_is_found(
-    groups: list[list[Content]], data: st.DataObject
-) -> None:
+def test_any_tampering_with_whole_records_or_groups_is_found(groups: list[list[Content]], data: st.DataObject) -> None:
     """Remove, double or swap records or groups, with headers left alone or made anew but for the chain."""
     packed = pack_groups(groups)
     pieces: list[list[bytes]] = [record_bytes(group) for group in packed]

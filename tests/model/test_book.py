@@ -9,9 +9,7 @@ from support.naive_book import NaiveBook
 from support.rows import Rows
 
 near = st.integers(990, 1010)
-far = st.sampled_from(
-    [5, 1000 + WINDOW // 4, 1000 + WINDOW, 1000 + 3 * WINDOW, 40 * WINDOW, 990 + WINDOW // 2]
-)
+far = st.sampled_from([5, 1000 + WINDOW // 4, 1000 + WINDOW, 1000 + 3 * WINDOW, 40 * WINDOW, 990 + WINDOW // 2])
 prices = near | near | near | far
 sizes = st.sampled_from([0, 0, 1, 2, 5, 10**9])
 sides = st.sampled_from([1, -1])

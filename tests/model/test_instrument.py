@@ -88,9 +88,7 @@ def test_a_snapped_price_is_allowed_and_the_nearest_away_from_the_market(
 
 @given(st.integers(1, 10**6), st.sampled_from([1, 2, 5, 25, 1000]), st.sampled_from([1, -1]))
 def test_a_fixed_tick_snaps_alike(price: int, tick: int, side: int) -> None:
-    instrument = Instrument(
-        "FIXED", price_scale=2, size_scale=2, tick_size=tick, max_price=10**7, max_size=10**6
-    )
+    instrument = Instrument("FIXED", price_scale=2, size_scale=2, tick_size=tick, max_price=10**7, max_size=10**6)
     snapped = instrument.snap(price, side)
     assert snapped % tick == 0
     assert 0 <= (price - snapped) * side < tick

@@ -86,9 +86,7 @@ def test_nothing_is_sent_before_risk_and_validator_have_agreed() -> None:
 
 def test_denied_is_local_and_rejected_is_the_venues() -> None:
     before_denied = {key[0] for key, after in TRANSITIONS.items() if after == states.DENIED}
-    assert before_denied == {states.SIGNAL, states.APPROVED, states.VALIDATED, states.DENIED} - {
-        states.DENIED
-    }
+    assert before_denied == {states.SIGNAL, states.APPROVED, states.VALIDATED, states.DENIED} - {states.DENIED}
     before_rejected = {key[0] for key, after in TRANSITIONS.items() if after == states.REJECTED}
     assert before_rejected - {states.REJECTED} <= set(LIVE_STATES)
 

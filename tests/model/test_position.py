@@ -135,9 +135,7 @@ def test_average_price_lies_between_the_prices_that_made_it(
         ([(1, 100, 1), (1, 101, 2), (-1, 100, 1)], 2, 202, 0),  # a third of 302 is 100, never rounded up
     ],
 )
-def test_positions_by_example(
-    trades: list[tuple[int, int, int]], size: int, cost: int, realized: int
-) -> None:
+def test_positions_by_example(trades: list[tuple[int, int, int]], size: int, cost: int, realized: int) -> None:
     position = Position(1)
     for side, price, amount in trades:
         position.apply_fill(side, price, amount, 0, False)

@@ -47,9 +47,7 @@ def test_a_wrong_profit_is_noticed() -> None:
         ("0xfdb03a_25c3db25", 1, 906, 906, 905),
     ],
 )
-def test_four_real_vaults(
-    shared_dir: Path, vault: str, coins: int, closes: int, within: int, equal: int
-) -> None:
+def test_four_real_vaults(shared_dir: Path, vault: str, coins: int, closes: int, within: int, equal: int) -> None:
     """Each position follows from the fills before it. Where a close is off by more than a step of the venue's
     entry price, the file gives an average of several prices, rounded, as one fill's price."""
     file = shared_dir / "data" / "hyperliquid" / "vault_fills" / f"vault_{vault}_trades.csv.gz"

@@ -212,9 +212,7 @@ def test_a_record_changed_in_place_is_found_though_its_contents_replay(mixed: Pa
     assert "changed after it was written" in difference.describe()
 
 
-def test_a_strategy_that_changed_is_replayed_from_its_records_and_that_is_said(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_strategy_that_changed_is_replayed_from_its_records_and_that_is_said(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "mine.py"
     source.write_text(MAKER)
     config = {"strategies": {"mine": {"class": "mine.py:Mixed", "params": {"order_size": "200 USD"}}}}

@@ -29,9 +29,7 @@ place = st.tuples(
     st.booleans(),
 )
 cancel = st.tuples(st.just("cancel"), st.integers(0, 20))
-incremental = st.lists(
-    st.one_of(depth_row, depth_row, trade_row, place, place, cancel), min_size=5, max_size=60
-)
+incremental = st.lists(st.one_of(depth_row, depth_row, trade_row, place, place, cancel), min_size=5, max_size=60)
 repeated = st.lists(st.one_of(snapshot, bbo_row, trade_row, place, place, cancel), min_size=5, max_size=50)
 
 
@@ -58,9 +56,7 @@ class Auditor:
         self.model = model
         self.naive = NaiveBook()
         self.shown: dict[tuple[int, int], int] = {}  # all size that was ever added to a level
-        self.used: dict[
-            tuple[int, int], int
-        ] = {}  # own fills that must have come from levels up to that price
+        self.used: dict[tuple[int, int], int] = {}  # own fills that must have come from levels up to that price
         self.orders: dict[int, Own] = {}
         self.position = 0
         self.clock = T0
@@ -119,13 +115,7 @@ class Auditor:
 
     def check_priority(self, own: Own) -> None:
         for other in self.orders.values():
-            if (
-                other.rests
-                and other.side == own.side
-                and not other.reduce_only
-                and own.rests
-                and other is not own
-            ):
+            if other.rests and other.side == own.side and not other.reduce_only and own.rests and other is not own:
                 assert (own.price - other.price) * own.side >= 0, "a worse price filled first"
 
     def use(self, side: int, price: int, size: int) -> None:
@@ -165,18 +155,14 @@ class Auditor:
 @pytest.mark.parametrize("model", ["queue", "cross"])
 @settings(max_examples=150)
 @given(steps=incremental)
-def test_no_liquidity_is_filled_twice_in_an_incremental_book(
-    model: str, steps: list[tuple[object, ...]]
-) -> None:
+def test_no_liquidity_is_filled_twice_in_an_incremental_book(model: str, steps: list[tuple[object, ...]]) -> None:
     Auditor(model).run([("snapshot", {99: 5, 98: 5}, {101: 5, 102: 5}), *steps])
 
 
 @pytest.mark.parametrize("model", ["queue", "cross"])
 @settings(max_examples=60)
 @given(steps=repeated)
-def test_no_liquidity_is_filled_twice_when_snapshots_repeat(
-    model: str, steps: list[tuple[object, ...]]
-) -> None:
+def test_no_liquidity_is_filled_twice_when_snapshots_repeat(model: str, steps: list[tuple[object, ...]]) -> None:
     Auditor(model).run([("snapshot", {99: 5, 98: 5}, {101: 5, 102: 5}), *steps])
 
 

@@ -52,9 +52,7 @@ def test_a_taker_walks_the_levels_and_pays_each_ones_price() -> None:
     assert fills(answers) == [(1, 1002, 5000), (1, 1003, 3000)]
     paid = sum(price * size for _, price, size in fills(answers))
     assert paid == parse_decimal("801.9", 4)
-    assert sum(a.fee for a in answers if a.filled) == sum(
-        p * s * 100 * 45 // 100_000 for _, p, s in fills(answers)
-    )
+    assert sum(a.fee for a in answers if a.filled) == sum(p * s * 100 * 45 // 100_000 for _, p, s in fills(answers))
     # what was taken stays taken until the level shrinks below it, and a second taker gets only the rest
     venue.place(2, 1, 1003, 8000, IMMEDIATE_OR_CANCEL)
     answers = venue.drain()
@@ -241,9 +239,7 @@ def test_cancels_and_queries_say_what_became_of_an_order() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("fee", "expected"), [(150_000, 150), (-50_000, -50), (0, 0), (149_999, 149), (-49_999, -49)]
-)
+@pytest.mark.parametrize(("fee", "expected"), [(150_000, 150), (-50_000, -50), (0, 0), (149_999, 149), (-49_999, -49)])
 def test_fees_are_truncated_toward_zero_and_rebates_are_negative(fee: int, expected: int) -> None:
     venue = a_venue(maker_fee=fee, money_scale=6)
     venue.place(1, 1, 1000, 10)

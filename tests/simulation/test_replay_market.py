@@ -52,9 +52,7 @@ def levels(view: MarketView) -> tuple[object, ...]:
     st.sampled_from([BEST_CHANGED, TRADED_THROUGH, BEST_CHANGED | TRADED_THROUGH, TIMER]),
     st.data(),
 )
-def test_the_engines_short_way_through_rows_is_the_long_way(
-    rows: Rows, wanted: int, data: st.DataObject
-) -> None:
+def test_the_engines_short_way_through_rows_is_the_long_way(rows: Rows, wanted: int, data: st.DataObject) -> None:
     quick, slow = [MarketView(), MarketView()], [MarketView(), MarketView()]
     for index, view in enumerate(quick):
         view.instrument = index
@@ -86,9 +84,7 @@ def test_the_engines_short_way_through_rows_is_the_long_way(
 @pytest.mark.parametrize("model", ["queue", "cross", "reference"])
 @settings(max_examples=12)
 @given(rows=mixed_rows(), data=st.data())
-def test_the_venues_short_way_through_rows_is_the_long_way(
-    model: str, rows: Rows, data: st.DataObject
-) -> None:
+def test_the_venues_short_way_through_rows_is_the_long_way(model: str, rows: Rows, data: st.DataObject) -> None:
     instrument = an_instrument(price_scale=3, size_scale=3)
     own = [row for row in rows.rows if row.meta >> mr.INSTRUMENT_SHIFT == 0]
     tape = Rows()
@@ -148,9 +144,7 @@ def test_the_same_run_twice_writes_the_same_bytes() -> None:
         for at in range(300):
             rows.snapshot(T0 + at * 30 * MS, {1000 + at * 7 % 5: 5}, {1006 + at * 3 % 5: 9})
             rows.trade(T0 + at * 30 * MS + 5, 1 if at % 3 else -1, 1005, 30)
-        return bytes(
-            a_backtest([Seat(strategy)], rows.packed(), rows_a_chunk=chunk).run().rig.records().payload
-        )
+        return bytes(a_backtest([Seat(strategy)], rows.packed(), rows_a_chunk=chunk).run().rig.records().payload)
 
     assert once(1000) == once(1000) == once(7)
 
@@ -159,9 +153,7 @@ def test_two_clocks_a_request_meets_the_venues_book_not_the_receivers() -> None:
     """The receiver learns of the drop 30 ms later than the venue; the bid sent meanwhile crosses."""
     strategy = ScriptedStrategy(BEST_CHANGED, min_decision_interval_ns=0)
     strategy.want = [Wanted(1, 1005, 10)]
-    rows = (
-        Rows(delay_ns=30 * MS).snapshot(T0, {1000: 5}, {1010: 5}).snapshot(T0 + 35 * MS, {1000: 5}, {1004: 5})
-    )
+    rows = Rows(delay_ns=30 * MS).snapshot(T0, {1000: 5}, {1010: 5}).snapshot(T0 + 35 * MS, {1000: 5}, {1004: 5})
     run = a_backtest([Seat(strategy)], rows.snapshot(T0 + S, {1000: 5}, {1004: 5}).packed()).run()
     events = run.rig.records().of(record.ORDER_EVENT)
     assert [(entry.ts_ns - T0) // MS for entry in events] == [50]

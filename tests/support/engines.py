@@ -62,9 +62,7 @@ class ScriptedGateway(OrderGateway):
         time_in_force: int,
         reduce_only: bool,
     ) -> None:
-        self.requests.append(
-            Request("place", now, order_id, instrument, side, price, size, time_in_force, reduce_only)
-        )
+        self.requests.append(Request("place", now, order_id, instrument, side, price, size, time_in_force, reduce_only))
 
     def cancel(self, now: int, order_id: int, instrument: int) -> None:
         self.requests.append(Request("cancel", now, order_id, instrument))
@@ -328,9 +326,7 @@ def one_desk(triggers: int | None = None, **options: object) -> Desks:
 class Venue:
     """One matcher with its answer line, driven by hand; answers are read as they were sent."""
 
-    def __init__(
-        self, model: str = "queue", instrument: Instrument | None = None, response_ns: int = 0
-    ) -> None:
+    def __init__(self, model: str = "queue", instrument: Instrument | None = None, response_ns: int = 0) -> None:
         self.instrument = instrument or an_instrument()
         self.responses = Line()
         latency = ConstantLatency(0, response_ns)

@@ -55,9 +55,7 @@ def read(path: Path) -> list[VenueFill]:
     with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))[1:]
     return [
-        VenueFill(
-            r[0], r[1], r[2], 1 if r[3] == "B" else -1, int(r[4]), r[6], r[7], r[8], r[11] == "True", r[12]
-        )
+        VenueFill(r[0], r[1], r[2], 1 if r[3] == "B" else -1, int(r[4]), r[6], r[7], r[8], r[11] == "True", r[12])
         for r in rows
     ]
 
@@ -100,9 +98,7 @@ def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
         size = parse_decimal(fill.size, size_scale)
         price = parse_decimal(fill.price, price_scale)
         held, cost = int(position.size), int(position.cost)
-        realized = position.apply_fill(
-            fill.side, price, size, parse_decimal(fill.fee, money_scale), fill.taker
-        )
+        realized = position.apply_fill(fill.side, price, size, parse_decimal(fill.fee, money_scale), fill.taker)
         fees += Decimal(fill.fee)
         if held * fill.side < 0 and known:
             closed = min(size, abs(held))
@@ -111,8 +107,7 @@ def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
             closes += 1
             within += abs(realized * money - venue) < one_step + money
             equal += venue in {
-                -fill.side * (price - entry) * closed * factor * money
-                for entry in entries(cost, held, factor, step)
+                -fill.side * (price - entry) * closed * factor * money for entry in entries(cost, held, factor, step)
             }
         elif held * fill.side >= 0:
             assert realized == 0

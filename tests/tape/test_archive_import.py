@@ -18,12 +18,8 @@ from hatmanifesto.errors import UserError
 from hatmanifesto.model.market_row import FIRST, MORE
 
 
-def line(
-    ms: int = 1704110400000, bids: str = "100:1.5 99:2", asks: str = "101:0.5", coin: str = "BTC"
-) -> bytes:
-    levels = [
-        [{"px": p, "sz": s, "n": 1} for p, s in (t.split(":") for t in text.split())] for text in (bids, asks)
-    ]
+def line(ms: int = 1704110400000, bids: str = "100:1.5 99:2", asks: str = "101:0.5", coin: str = "BTC") -> bytes:
+    levels = [[{"px": p, "sz": s, "n": 1} for p, s in (t.split(":") for t in text.split())] for text in (bids, asks)]
     time = f"2024-01-01T12:00:{(ms // 1000) % 60:02d}.123456789"
     raw = {"channel": "l2Book", "data": {"coin": coin, "time": ms, "levels": levels}}
     return json.dumps({"time": time, "ver_num": 1, "raw": raw}).encode() + b"\n"
@@ -52,9 +48,7 @@ def test_lines_become_snapshots_with_exact_times(tmp_path: Path, packed: bool) -
 
 
 def test_several_coins_and_an_unknown_one(tmp_path: Path) -> None:
-    (tmp_path / "a.lz4").write_bytes(
-        lz4.frame.compress(line() + line(coin="XYZ", bids="0.5:1.25", asks="0.6:3"))
-    )
+    (tmp_path / "a.lz4").write_bytes(lz4.frame.compress(line() + line(coin="XYZ", bids="0.5:1.25", asks="0.6:3")))
     with do_import(tmp_path / "a.lz4", tmp_path / "a.tape") as tape:
         assert [(one.name, int(one.size_scale)) for one in tape.instruments] == [("BTC", 5), ("XYZ", 2)]
         assert len(tape.meta.source.notes) == 1

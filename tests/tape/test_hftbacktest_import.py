@@ -31,9 +31,7 @@ D, T, CLEAR, S = 1, 2, 3, 4
 BOOK = CHANNEL_BOOK << CHANNEL_SHIFT
 
 
-def do_import(
-    folder: Path, data: npt.NDArray[Any], *, tick: str = "0.1", lot: str = "0.001", **more: Any
-) -> Tape:
+def do_import(folder: Path, data: npt.NDArray[Any], *, tick: str = "0.1", lot: str = "0.001", **more: Any) -> Tape:
     np.savez(folder / "perp.npz", data=data)
     return import_file(folder / "perp.npz", folder / "a.tape", tick=tick, lot=lot, **more)
 
@@ -166,9 +164,7 @@ def test_floats_that_are_almost_the_decimal_are_taken_for_it(tmp_path: Path) -> 
         assert read(tape)[0, 3:].tolist() == [600_001, 300]
 
 
-@pytest.mark.parametrize(
-    ("tick", "lot"), [("", "1"), ("abc", "1"), ("0", "1"), ("0.1", "-1"), ("0.1", "nan")]
-)
+@pytest.mark.parametrize(("tick", "lot"), [("", "1"), ("abc", "1"), ("0", "1"), ("0.1", "-1"), ("0.1", "nan")])
 def test_steps_are_needed_and_must_be_positive(tmp_path: Path, tick: str, lot: str) -> None:
     with pytest.raises(UserError, match=r"--tick|--lot"):
         do_import(tmp_path, events((D | BOTH | BID, 1, 2, 1.0, 1.0)), tick=tick, lot=lot)

@@ -67,9 +67,7 @@ def test_prints_are_compared_with_the_touch_before_them() -> None:
 
 
 def test_gaps_span_chunks_and_latency_may_be_negative() -> None:
-    info = summary(
-        *touch(1, 100, 101), *touch(2, 100, 101), *touch(30, 100, 101), trade(31, 1, 101), chunk_rows=2
-    )
+    info = summary(*touch(1, 100, 101), *touch(2, 100, 101), *touch(30, 100, 101), trade(31, 1, 101), chunk_rows=2)
     bbo = info.instruments[0].channels["bbo"]
     assert (bbo.rows, bbo.messages, bbo.gaps, bbo.longest_gap_ns, bbo.longest_gap_from_ns) == (
         6,

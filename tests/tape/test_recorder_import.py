@@ -102,9 +102,7 @@ def test_several_coins_share_a_tape_and_can_be_chosen(tmp_path: Path) -> None:
         ("1757015217.0,1,1757015216600,101.0,1.0,101.0,0.5,99.0,2.0,102.0,3.0", "locked"),
     ],
 )
-def test_odd_snapshots_are_counted_and_strict_refuses_the_wrong_ones(
-    tmp_path: Path, second: str, count: str
-) -> None:
+def test_odd_snapshots_are_counted_and_strict_refuses_the_wrong_ones(tmp_path: Path, second: str, count: str) -> None:
     folder = write_recorder(tmp_path / "in", books=[BOOKS[0], second])
     with do_import(folder, tmp_path / "a.tape") as tape:
         counts = tape.meta.statistics["instruments"]["BTC"]["snapshots"]
@@ -171,9 +169,7 @@ def test_clock_skew_is_kept_and_reported(tmp_path: Path) -> None:
 
 
 def test_an_unknown_coins_scale_comes_from_its_sizes_and_the_tape_says_so(tmp_path: Path) -> None:
-    folder = write_recorder(
-        tmp_path / "in", "NEWCOIN", books=BOOKS, trades=[TRADES[1].replace("0.2", "0.125")]
-    )
+    folder = write_recorder(tmp_path / "in", "NEWCOIN", books=BOOKS, trades=[TRADES[1].replace("0.2", "0.125")])
     with do_import(folder, tmp_path / "a.tape") as tape:
         assert int(tape.instruments[0].size_scale) == 5  # 1e-05
         assert "inferred" in tape.meta.source.notes[0]
@@ -195,16 +191,12 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("kind", "line", "why"), BAD_LINES)
-def test_a_malformed_line_is_named_and_nothing_is_written(
-    tmp_path: Path, kind: str, line: str, why: str
-) -> None:
+def test_a_malformed_line_is_named_and_nothing_is_written(tmp_path: Path, kind: str, line: str, why: str) -> None:
     lines: dict[str, list[str]] = {"books": list(BOOKS), "prices": list(PRICES), "trades": list(TRADES)}
     broken = lines["books" if kind == "orderbooks" else kind]
     number = len(broken) + 2  # the header is line 1
     broken += [line, broken[-1]]
-    folder = write_recorder(
-        tmp_path / "in", books=lines["books"], prices=lines["prices"], trades=lines["trades"]
-    )
+    folder = write_recorder(tmp_path / "in", books=lines["books"], prices=lines["prices"], trades=lines["trades"])
     with pytest.raises(UserError, match=rf"{kind}_BTC.csv.gz, line {number}: .*{why}"):
         do_import(folder, tmp_path / "a.tape")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -188,9 +188,7 @@ def test_a_stopped_import_leaves_nothing(tmp_path: Path, stop: signal.Signals) -
 
 
 def test_a_synthetic_tape_from_the_command_line(tmp_path: Path) -> None:
-    made = answer(
-        hat_tape("synthetic", "-o", tmp_path / "s.tape", "--minutes", "2", "--instrument", "SOL", "--json")
-    )
+    made = answer(hat_tape("synthetic", "-o", tmp_path / "s.tape", "--minutes", "2", "--instrument", "SOL", "--json"))
     assert made["instruments"] == ["SOL"]
     assert hat_tape("info", tmp_path / "s.tape").exit_code == 0
     assert hat_tape("synthetic", "-o", tmp_path / "t.tape", "--instrument", "NOPE").exit_code == 2

@@ -100,9 +100,7 @@ def test_both_streams_hold_every_row_in_their_own_order_and_whole_messages(
 
 def test_a_message_longer_than_a_chunk_is_one_chunk(tmp_path: Path) -> None:
     long = rows(*[(5, 6, DEPTH_BID_MORE if i < 19 else DEPTH_BID, 1, i) for i in range(20)])
-    path = write(
-        tmp_path / "a.tape", np.concatenate([rows((1, 2, BUY, 1, 1)), long, rows((7, 8, BUY, 1, 1))])
-    )
+    path = write(tmp_path / "a.tape", np.concatenate([rows((1, 2, BUY, 1, 1)), long, rows((7, 8, BUY, 1, 1))]))
     with Tape.open(path) as tape:
         assert [entry.rows for entry in tape.stream("exchange").chunks] == [1, 20, 1]
 
@@ -261,7 +259,5 @@ def test_priority_then_arrival_break_ties_of_the_venues_clock(tmp_path: Path) ->
         spool.write(writer)
         writer.finish(instruments=[BTC], source=SOURCE, statistics={})
     with Tape.open(path) as tape:
-        order: dict[str, Any] = {
-            name: read(tape.stream(name))[:, 4].tolist() for name in ("exchange", "receiver")
-        }
+        order: dict[str, Any] = {name: read(tape.stream(name))[:, 4].tolist() for name in ("exchange", "receiver")}
     assert order == {"exchange": [3, 1, 2], "receiver": [2, 3, 1]}

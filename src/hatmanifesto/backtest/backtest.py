@@ -80,9 +80,7 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
         "first_utc": utc_text(looked.first_ns),
         "last_utc": utc_text(looked.last_ns),
         "span_seconds": round((looked.last_ns - looked.first_ns) / 1e9, 3),
-        "exchange_models": {
-            entry.name: model for entry, model in zip(plan.instruments, prepared.models, strict=True)
-        },
+        "exchange_models": {entry.name: model for entry, model in zip(plan.instruments, prepared.models, strict=True)},
         "assumptions": assumptions(plan, prepared.models),
     }
 
@@ -99,9 +97,7 @@ def _manifest(prepared: Prepared, digest: str) -> dict[str, Any]:
             "values": opening["config"],
         },
         "data": {"tape": prepared.survey.name, **opening["tape"]},
-        "strategies": {
-            entry.name: {"class": entry.cls, "source_hash": entry.source_hash} for entry in plan.strategies
-        },
+        "strategies": {entry.name: {"class": entry.cls, "source_hash": entry.source_hash} for entry in plan.strategies},
         "seed": plan.seed,
         "journal_digest": digest,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},

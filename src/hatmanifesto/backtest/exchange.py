@@ -42,9 +42,7 @@ def choose_models(plan: SessionPlan, survey: Survey) -> Models:
     return Models(["cross" if i in without else "queue" for i in range(len(plan.instruments))], note)
 
 
-def build_market(
-    plan: SessionPlan, models: list[str], instruments: list[Instrument], tape: TapeLike
-) -> ReplayMarket:
+def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrument], tape: TapeLike) -> ReplayMarket:
     """Return the venue, ready to run."""
     exchange = plan.exchange
     latency: OrderLatency = ConstantLatency(exchange.entry_ns, exchange.response_ns)
@@ -95,9 +93,7 @@ def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
     exchange = plan.exchange
     words = []
     for model in dict.fromkeys(models):
-        names = ", ".join(
-            entry.name for entry, name in zip(plan.instruments, models, strict=True) if name == model
-        )
+        names = ", ".join(entry.name for entry, name in zip(plan.instruments, models, strict=True) if name == model)
         words += [f"{model} ({names}): {text}" for text in _ASSUMES[model]]
     if exchange.latency_samples:
         words.append(
@@ -117,12 +113,9 @@ def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
         )
     else:
         words.append(
-            f"Market data reaches the engine {duration_text(exchange.constant_feed_ns)} after the venue's"
-            " stamp."
+            f"Market data reaches the engine {duration_text(exchange.constant_feed_ns)} after the venue's stamp."
         )
     words.append("Funding is not paid or charged, and no position is ever liquidated.")
-    words.append(
-        "Fees are the configured rates of price x size, truncated toward zero; volume tiers stay put."
-    )
+    words.append("Fees are the configured rates of price x size, truncated toward zero; volume tiers stay put.")
     words.append("Positions left at the end are valued at the last mark (without one: the mid).")
     return words

@@ -83,9 +83,7 @@ def run_tape(
         writer.append_blob(SESSION, int(market.start_ns), msgspec.json.encode(opening, order="deterministic"))
         strategies = checked_strategies(resolved.strategies)
         session = assemble(plan, strategies, market, writer, writer.next_seq, instruments)
-        prepared = Prepared(
-            session, market, models.names, looked, opening, [models.note] if models.note else []
-        )
+        prepared = Prepared(session, market, models.names, looked, opening, [models.note] if models.note else [])
         seconds = _drive(prepared, progress)
         session.recorder.flush()
         closing = closing_of(session, market)
@@ -111,9 +109,7 @@ def _drive(prepared: Prepared, progress: Progress) -> float:
             now = int(market.now)
             still = still + 1 if now == before else 0
             if still == STILL_SLICES:
-                raise RuntimeError(
-                    f"the engine makes no headway at {now} ns; this is a defect, please report it"
-                )
+                raise RuntimeError(f"the engine makes no headway at {now} ns; this is a defect, please report it")
             progress(min(rows, int(market.exchange.rows + market.exchange.offset // ROW_BYTES)), rows)
     except UserError:
         raise  # the journal or the tape, not the strategy

@@ -174,9 +174,7 @@ class OrderHistory:
         order = self._live.get(order_id) or self._ended.get(order_id)
         strategy = order.strategy if order is not None else -1
         mid2 = order.bid + order.ask if order is not None and order.bid > 0 and order.ask > 0 else 0
-        realized, position = self.statistics.fill(
-            strategy, instrument, side, price, size, fee, taker == 1, mid2
-        )
+        realized, position = self.statistics.fill(strategy, instrument, side, price, size, fee, taker == 1, mid2)
         self.fills.append(
             (
                 ts_ns, exch_ts_ns, order_id, trade_id, self._names[instrument],

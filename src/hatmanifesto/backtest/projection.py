@@ -127,9 +127,7 @@ class Charts:
 class Projected:
     """What a run left behind: its opening and closing records, numbers and chart series."""
 
-    def __init__(
-        self, opening: Opening, closing: dict[str, Any], summary: dict[str, Any], charts: Charts
-    ) -> None:
+    def __init__(self, opening: Opening, closing: dict[str, Any], summary: dict[str, Any], charts: Charts) -> None:
         self.opening = opening
         self.closing = closing
         self.summary = summary
@@ -184,8 +182,7 @@ def _metadata(opening: Opening) -> dict[str, str]:
     """Say in the file what its integers mean."""
     plan = opening.plan
     scales = {
-        entry.name: {"price_scale": entry.price_scale, "size_scale": entry.size_scale}
-        for entry in plan.instruments
+        entry.name: {"price_scale": entry.price_scale, "size_scale": entry.size_scale} for entry in plan.instruments
     }
     return {
         "hatmanifesto.money_scale": str(plan.money_scale),

@@ -195,9 +195,7 @@ class Comparison(RecordSink):
 
 
 class _Replay:
-    def __init__(
-        self, reader: JournalReader, path: Path, strategy: str, until: Until, progress: Progress
-    ) -> None:
+    def __init__(self, reader: JournalReader, path: Path, strategy: str, until: Until, progress: Progress) -> None:
         self.reader, self.path, self.until, self.progress = reader, path, until, progress
         self.groups = reader.groups()
         self.notes: list[str] = []
@@ -206,9 +204,7 @@ class _Replay:
         self.plan = self._read_plan()
         self.strategies: dict[str, str] = {}
         self.comparison = Comparison(first.seq + 1)
-        self.session = assemble(
-            self.plan, self._load(strategy), NowhereGateway(), self.comparison, first.seq + 1
-        )
+        self.session = assemble(self.plan, self._load(strategy), NowhereGateway(), self.comparison, first.seq + 1)
         self.engine = self.session.engine
         self.engine.replaying = True
         self.engine.start(int(self.opening.get("start_ns", first.ts_ns)))
@@ -376,9 +372,7 @@ class _Replay:
         strategy = clock.strategy
         if isinstance(strategy, RecordedStrategy):
             wanted = entry.values[11 + deeper :]
-            strategy.wanted = [
-                (wanted[at], wanted[at + 1], wanted[at + 2]) for at in range(0, len(wanted) - 2, 3)
-            ]
+            strategy.wanted = [(wanted[at], wanted[at + 1], wanted[at + 2]) for at in range(0, len(wanted) - 2, 3)]
         try:
             self.engine.decide_on_view(clock, entry.ts_ns, (decision >> 16) & 0xFF)
         except Exception as error:  # noqa: BLE001 - a strategy's own; its view was recorded first

@@ -16,13 +16,9 @@ def check_target(target: Path, *, force: bool) -> None:
     if not target.exists():
         return
     if not force:
-        raise UserError(
-            f"{target} exists already", "name another folder with --out, or add --force to replace it"
-        )
+        raise UserError(f"{target} exists already", "name another folder with --out, or add --force to replace it")
     if not target.is_dir() or (any(target.iterdir()) and not (target / MARK).is_file()):
-        raise UserError(
-            f"{target} is not the folder of a run, so it is not replaced", "name another folder with --out"
-        )
+        raise UserError(f"{target} is not the folder of a run, so it is not replaced", "name another folder with --out")
 
 
 @contextmanager
@@ -35,9 +31,7 @@ def run_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
     except OSError as error:
-        raise UserError(
-            f"cannot make {partial}: {error.strerror}", "check --out and its permissions"
-        ) from error
+        raise UserError(f"cannot make {partial}: {error.strerror}", "check --out and its permissions") from error
     try:
         yield partial
         _put_in_place(partial, target)

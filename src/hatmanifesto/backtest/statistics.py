@@ -41,9 +41,7 @@ class Statistics:
 
     def __init__(self, plan: SessionPlan) -> None:
         self.plan = plan
-        self._factors = [
-            10 ** (plan.money_scale - entry.price_scale - entry.size_scale) for entry in plan.instruments
-        ]
+        self._factors = [10 ** (plan.money_scale - entry.price_scale - entry.size_scale) for entry in plan.instruments]
         self.positions = [Position(factor) for factor in self._factors]
         self.desks: dict[tuple[int, int], tuple[Tally, Position]] = {}
         for desk in plan.desks:
@@ -169,8 +167,7 @@ class Statistics:
                 "samples": self.latency_count,
             },
             "instruments": {
-                entry.name: self._instrument(index, marks)
-                for index, entry in enumerate(self.plan.instruments)
+                entry.name: self._instrument(index, marks) for index, entry in enumerate(self.plan.instruments)
             },
             "strategies": {
                 entry.name: self._strategy(index, marks) for index, entry in enumerate(self.plan.strategies)
@@ -219,9 +216,7 @@ class Statistics:
             "traded_notional": self.money(traded),
             "maker_ratio": _ratio(maker, traded),
             "fill_rate": _ratio(intents["filled"], due),
-            "intents": {
-                name: intents[name] for name in ("placed", "filled", "withdrawn", "refused", "working_at_end")
-            },
+            "intents": {name: intents[name] for name in ("placed", "filled", "withdrawn", "refused", "working_at_end")},
             "average_slippage_bps": _ratio(slippage * 10_000, base, 4),
             "average_fee_bps": _ratio(costs * 10_000, traded, 4),
         }

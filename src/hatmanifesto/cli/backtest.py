@@ -27,12 +27,8 @@ def backtest(
             help="touch_joiner or my.py:MyMaker; left out: the configuration's, else touch_joiner.",
         ),
     ] = "",
-    config: Annotated[
-        Path | None, typer.Option("--config", help="A TOML file; see examples/config.toml.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder; left out: runs/NAME-N.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file; see examples/config.toml.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder; left out: runs/NAME-N.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder of an earlier run.")] = False,
     settings: Annotated[
         list[str] | None,

@@ -16,9 +16,7 @@ SETTINGS = ['strategies.touch_joiner.triggers=["best_changed", "traded_through"]
 
 
 def demo(
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder; left out: runs/demo-N.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder; left out: runs/demo-N.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import the recording beside the repository (or make a market), trade it, say where the report lies."""
@@ -26,9 +24,7 @@ def demo(
         from hatmanifesto.config.settings import load
 
         tape = _tape(voice)
-        voice.note(
-            "demo: touch_joiner quotes about 100 USD at the best prices, up to 1,000 USD an instrument"
-        )
+        voice.note("demo: touch_joiner quotes about 100 USD at the best prices, up to 1,000 USD an instrument")
         draft = load(None, SETTINGS, "touch_joiner")
         run = run_tape_file(voice, tape, draft, out or free_folder("demo"), force=False)
         voice.result(payload_of(run), lambda console: print_run(console, run))

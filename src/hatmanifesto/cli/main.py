@@ -23,9 +23,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def hat(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", help="Say which version and build runs, and exit.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Say which version and build runs, and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --version: print one JSON object.")] = False,
 ) -> None:
     if version:

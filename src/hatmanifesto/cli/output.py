@@ -16,9 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hatmanifesto.errors import UserError
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print exactly one JSON object on stdout, for machines.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout, for machines.")]
 """The `--json` option that every command takes."""
 
 _PIPED_WIDTH = 120

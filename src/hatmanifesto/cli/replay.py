@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from hatmanifesto.backtest.replay import Outcome, Until
     from hatmanifesto.journal.reader import Record
 
-JournalFile = Annotated[
-    Path, typer.Argument(help="The journal of a backtest or a session.", show_default=False)
-]
+JournalFile = Annotated[Path, typer.Argument(help="The journal of a backtest or a session.", show_default=False)]
 UntilOption = Annotated[
     str,
     typer.Option(

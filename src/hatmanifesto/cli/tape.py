@@ -27,9 +27,7 @@ def import_recording(
     output: _TargetOption,
     source_format: Annotated[
         str,
-        typer.Option(
-            "--format", help="hyperliquid-recorder, hyperliquid-archive or hftbacktest; else guessed."
-        ),
+        typer.Option("--format", help="hyperliquid-recorder, hyperliquid-archive or hftbacktest; else guessed."),
     ] = "",
     instrument: Annotated[
         list[str] | None, typer.Option(help="Only this coin; repeat for several. Left out: all.")
@@ -51,9 +49,7 @@ def import_recording(
 
         found, files = find_source(source, source_format)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped import cleans up like Ctrl-C
-        request = ImportRequest(
-            files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict
-        )
+        request = ImportRequest(files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict)
         with TapeWriter(output, overwrite=force) as writer, voice.progress() as bar:
             task = bar.add_task(f"importing {found}", total=None)
             footer = IMPORTERS[found](
@@ -153,9 +149,7 @@ def _info_payload(tape: "Tape", info: "TapeInfo", *, verified: bool) -> dict[str
 
 
 def _print_import(console: Console, output: Path, footer: "Footer") -> None:
-    receiver = (
-        "the same order" if footer.receiver is None else f"{footer.receiver.rows:,} rows in its own order"
-    )
+    receiver = "the same order" if footer.receiver is None else f"{footer.receiver.rows:,} rows in its own order"
     console.print(
         f"{output}: {footer.exchange.rows:,} rows, {output.stat().st_size / 1e6:.1f} MB, "
         f"{', '.join(spec.name for spec in footer.instruments)}; receiver stream: {receiver}",

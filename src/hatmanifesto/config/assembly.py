@@ -54,8 +54,7 @@ def assemble(
     if instruments is None:
         instruments = build_instruments(plan)
     holdings = [
-        Holding(instrument, entry.leverage)
-        for instrument, entry in zip(instruments, plan.instruments, strict=True)
+        Holding(instrument, entry.leverage) for instrument, entry in zip(instruments, plan.instruments, strict=True)
     ]
     desks: list[Desk] = []
     clocks: list[DecisionClock] = []

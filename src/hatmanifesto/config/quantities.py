@@ -122,9 +122,7 @@ def size_for(notional: Decimal, instrument: Instrument, reference_price: int) ->
     size -= size % int(instrument.lot_size)
     if size <= 0:
         least = reference_price * int(instrument.lot_size) * int(instrument.notional_factor)
-        raise ValueError(
-            f"is less than one lot of {instrument.name}, which costs {instrument.money_text(least)}"
-        )
+        raise ValueError(f"is less than one lot of {instrument.name}, which costs {instrument.money_text(least)}")
     return size
 
 

@@ -30,9 +30,7 @@ class Resolved(NamedTuple):
     strategies: list[Strategy]
 
 
-def resolve(
-    draft: Draft, instruments: list[Instrument], reference_prices: Mapping[int, int] | None = None
-) -> Resolved:
+def resolve(draft: Draft, instruments: list[Instrument], reference_prices: Mapping[int, int] | None = None) -> Resolved:
     """Turn a draft into a plan for these instruments.
 
     `reference_prices` (price units by instrument index) turn sizes given in money into coins. Raises one
@@ -65,9 +63,7 @@ class _Resolver:
         leverage = self.units("risk.account.max_leverage", account.max_leverage, 2)
         if deposit // 100 * leverage > MAX_AMOUNT:
             largest = format_decimal(MAX_AMOUNT // leverage * 100, self.money_scale)
-            self.problem(
-                "account.deposit", settings.account.deposit, f"must be at most {largest} at this leverage"
-            )
+            self.problem("account.deposit", settings.account.deposit, f"must be at most {largest} at this leverage")
         max_notional = self.money("risk.account.max_account_notional", account.max_account_notional)
         planned = [self.instrument(item) for item in self.instruments]
         strategies, desks, made = self.strategies(max_notional)
@@ -173,9 +169,7 @@ class _Resolver:
     def leverage(self, path: str, limits: InstrumentRisk, item: Instrument) -> int:
         asked = "leverage" in limits.model_fields_set
         if asked and limits.leverage > item.max_leverage:
-            self.problem(
-                path, limits.leverage, f"must be at most {item.max_leverage}, what {item.name} allows"
-            )
+            self.problem(path, limits.leverage, f"must be at most {item.max_leverage}, what {item.name} allows")
         return min(limits.leverage, int(item.max_leverage))
 
     # -- strategies -------------------------------------------------------------------------------
@@ -186,17 +180,13 @@ class _Resolver:
         made: list[Strategy] = []
         for name, entry in self.settings.strategies.items():
             path = f"strategies.{name}"
-            loaded = self.attempt(
-                f"{path}.class", entry.cls, partial(load_strategy, entry.cls, self.draft.folder)
-            )
+            loaded = self.attempt(f"{path}.class", entry.cls, partial(load_strategy, entry.cls, self.draft.folder))
             limit = max_notional
             if entry.max_notional is not None:
                 limit = self.money(f"{path}.max_notional", entry.max_notional)
             if loaded is None:
                 continue
-            plans.append(
-                StrategyPlan(name=name, cls=loaded.name, source_hash=loaded.source_hash, max_notional=limit)
-            )
+            plans.append(StrategyPlan(name=name, cls=loaded.name, source_hash=loaded.source_hash, max_notional=limit))
             for instrument in self.traded(path, entry):
                 desk = self.desk(path, entry, loaded, len(plans) - 1, instrument)
                 if desk is not None:
@@ -241,9 +231,7 @@ class _Resolver:
         if strategy is None:
             return None
         if not 1 <= strategy.depth <= MAX_DEPTH:
-            self.problem(
-                f"{path}.class", entry.cls, f"its depth {strategy.depth} must lie between 1 and {MAX_DEPTH}"
-            )
+            self.problem(f"{path}.class", entry.cls, f"its depth {strategy.depth} must lie between 1 and {MAX_DEPTH}")
         engine = self.settings.engine
         pause = entry.min_decision_interval
         if pause is None:
@@ -290,9 +278,7 @@ def read_latency(path: Path) -> list[tuple[int, int, int]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} cannot be read", "name a CSV file of time_ns,entry_ns,response_ns"
-        ) from error
+        raise UserError(f"{path} cannot be read", "name a CSV file of time_ns,entry_ns,response_ns") from error
     samples: list[tuple[int, int, int]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or (number == 1 and not line.replace(",", "").strip().isdigit()):

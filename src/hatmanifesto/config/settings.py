@@ -163,9 +163,7 @@ def load(path: Path | None = None, overrides: list[str] | None = None, strategy:
         _choose_strategy(raw, strategy)
     for override in overrides or []:
         _apply(raw, override)
-    source = (
-        str(path) if path is not None else "the configuration" if overrides else "the default configuration"
-    )
+    source = str(path) if path is not None else "the configuration" if overrides else "the default configuration"
     return parse(raw, source, path.parent if path is not None else Path())
 
 
@@ -194,9 +192,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     for name in names[:-1]:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise UserError(
-                f"--set {override}: {name} is a value, not a section", "check the path of the key"
-            )
+            raise UserError(f"--set {override}: {name} is a value, not a section", "check the path of the key")
     section[names[-1]] = value
 
 

@@ -103,9 +103,7 @@ def make_strategy(loaded: StrategyClass, params: dict[str, Any]) -> Strategy:
         signature = None  # a compiled class without a text signature: its own TypeError has to do
     if signature is not None:
         names = [
-            name
-            for name, item in signature.parameters.items()
-            if item.kind is not inspect.Parameter.VAR_POSITIONAL
+            name for name, item in signature.parameters.items() if item.kind is not inspect.Parameter.VAR_POSITIONAL
         ]
         try:
             signature.bind(**params)

@@ -71,6 +71,7 @@ from hatmanifesto.model.record import (
     VENUE_ID,
 )
 
+
 @final
 class EngineSettings:
     """Times in nanoseconds. `answer_timeout_ns`: how long the venue may take before an order is unknown."""
@@ -229,7 +230,9 @@ class Engine(EngineInput):
                 clock.deferred_ns = NEVER
                 trigger |= clock.pending
             if clock.stale_ns <= now:
-                fresh_until = self.markets[clock.desk.holding.instrument.index].book_ts_ns + self.validator.max_book_age_ns
+                fresh_until = (
+                    self.markets[clock.desk.holding.instrument.index].book_ts_ns + self.validator.max_book_age_ns
+                )
                 if fresh_until >= now:
                     clock.stale_ns = fresh_until + 1
                 else:
@@ -537,8 +540,10 @@ class Engine(EngineInput):
         quotes = self.quotes
         quotes.count = 0
         # not quoting on an empty, locked, crossed or stale book: what works is withdrawn
-        if view.bid_price > 0 and view.ask_price > view.bid_price and (
-            now - view.book_ts_ns <= self.validator.max_book_age_ns
+        if (
+            view.bid_price > 0
+            and view.ask_price > view.bid_price
+            and (now - view.book_ts_ns <= self.validator.max_book_age_ns)
         ):
             try:
                 clock.strategy.quote(view, quotes)
@@ -616,7 +621,9 @@ class Engine(EngineInput):
         risk = self.risk
         reason = risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
         if reason != NONE:
-            self._deny(order.order_id, quote, size, reason, now, risk.value, risk.limit, instrument | desk.strategy << 8)
+            self._deny(
+                order.order_id, quote, size, reason, now, risk.value, risk.limit, instrument | desk.strategy << 8
+            )
             self.machine.deny(order)
             self.machine.free_order(order)
             return
@@ -624,7 +631,14 @@ class Engine(EngineInput):
         reason = validator.check(desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only)
         if reason != NONE:
             self._deny(
-                order.order_id, quote, size, reason, now, validator.value, validator.limit, instrument | desk.strategy << 8
+                order.order_id,
+                quote,
+                size,
+                reason,
+                now,
+                validator.value,
+                validator.limit,
+                instrument | desk.strategy << 8,
             )
             self.machine.deny(order)
             self.machine.free_order(order)
@@ -659,4 +673,3 @@ class Engine(EngineInput):
         self.recorder.put1(CANCEL, reason, now, order.order_id)
         self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
         self.gateway.cancel(now, order.order_id, order.instrument)
-

@@ -74,8 +74,10 @@ class MakerRouter:
             awaited = awaited_buy if quote.side > 0 else awaited_sell
             if missing <= 0 or awaited or (quote.time_in_force == POST_ONLY and desk.book_behind(quote.side)):
                 missing = 0  # nothing to add, an answer to wait for, or a book that the venue proved old
-            elif quote.matched > 0 and missing <= instrument.max_size and (
-                instrument.notional(quote.price, missing) < instrument.min_notional
+            elif (
+                quote.matched > 0
+                and missing <= instrument.max_size
+                and (instrument.notional(quote.price, missing) < instrument.min_notional)
             ):
                 missing = 0  # a top-up too small for the venue: wait for more fills
             quote.place_size = missing
@@ -106,4 +108,3 @@ class MakerRouter:
             if quotes.items[at].side == order.side:
                 return CANCEL_REPRICE
         return CANCEL_WITHDRAWN
-

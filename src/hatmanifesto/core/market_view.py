@@ -1,4 +1,4 @@
-"""The engine's view of one market: the book as the receiver knows it, and what happened since a strategy last looked."""
+"""The engine's view of one market: the book as the receiver knows it, and what has happened so far."""
 
 from typing import Final, final
 
@@ -72,7 +72,8 @@ class Top:
 class MarketView:
     """Merges the rows of a venue's channels for one instrument.
 
-    Volumes and trades count from the start, in size units; order-flow imbalance is the sum of Cont, Kukanov and Stoikov's e (2014)
+    Volumes and trades count from the start, in size units; order-flow imbalance is the sum of Cont, Kukanov and
+    Stoikov's e (2014)
     in size units, positive when bids grew or asks shrank.
     """
 

@@ -7,7 +7,16 @@ from mypy_extensions import i64
 
 from hatmanifesto.core.strategy import Quotes, View
 from hatmanifesto.model.ports import RecordSink
-from hatmanifesto.model.record import CHECK_MASK, FACTOR_STEP, FIRST_FACTOR, HIGH_FACTOR, SEQ_FACTOR, VIEW, fold, high_bits
+from hatmanifesto.model.record import (
+    CHECK_MASK,
+    FACTOR_STEP,
+    FIRST_FACTOR,
+    HIGH_FACTOR,
+    SEQ_FACTOR,
+    VIEW,
+    fold,
+    high_bits,
+)
 
 CAPACITY_WORDS: Final = 1 << 13
 """Words buffered before a group is handed on: 64 KiB, which the allocator reuses without asking the system."""
@@ -132,9 +141,7 @@ class Recorder:
         self._at = at + 6
         self.seq += 1
 
-    def put7(
-        self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64
-    ) -> None:
+    def put7(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64) -> None:
         """Write a record of seven fields."""
         at = self._room()
         head = kind | 9 << 8 | aux << 16

@@ -13,7 +13,6 @@ from hatmanifesto.model.order_state import (
     DENY_PATH,
     DONE_BITS,
     IDLE,
-    LIVE_BITS,
     SUBMIT_PATH,
     TRIGGER_SHIFT,
     dense_table,

@@ -142,9 +142,7 @@ class Quotes:
         """Want a reduce-only order: post-only, or immediate-or-cancel up to the limit price."""
         self._add(side, price, size, POST_ONLY if post_only else IMMEDIATE_OR_CANCEL, True, EXIT)
 
-    def _add(
-        self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64
-    ) -> None:
+    def _add(self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> None:
         if _INTERPRETED:
             _require_integers(price, size)
         if price <= 0 or size <= 0:

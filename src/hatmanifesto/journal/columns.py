@@ -141,9 +141,7 @@ def blob_sound(data: bytes, at: int) -> bool:
     return zlib.crc32(payload) == int.from_bytes(data[at + 24 : at + 32], "little") and not any(padding)
 
 
-def iter_columns(
-    groups: Iterable[Group], kinds: Collection[int] | None = None
-) -> Iterator[dict[int, Columns]]:
+def iter_columns(groups: Iterable[Group], kinds: Collection[int] | None = None) -> Iterator[dict[int, Columns]]:
     """Yield {kind: columns} for about a megabyte of records at a time, kinds without a record left out."""
     for taken in batches(groups):
         batch = split(taken)
@@ -189,9 +187,7 @@ def _decode(batch: Batch, kind: int) -> Columns:
     return columns
 
 
-def _add_groups(
-    columns: Columns, words: Ints, at: Ints, counts: Ints, names: tuple[str, ...], first: int
-) -> None:
+def _add_groups(columns: Columns, words: Ints, at: Ints, counts: Ints, names: tuple[str, ...], first: int) -> None:
     """Repeated groups of words become columns NAME_first, NAME_first+1, …; 0 where a record has fewer of them."""
     for group in range(int(counts.max(initial=0))):
         has = counts > group

@@ -42,9 +42,7 @@ class Damage:
     `known` all that this file can have.
     """
 
-    def __init__(
-        self, data: bytes, offset: int, expected: int, last: int, known: range, sure: bool = True
-    ) -> None:
+    def __init__(self, data: bytes, offset: int, expected: int, last: int, known: range, sure: bool = True) -> None:
         self.findings: list[Finding] = []
         self.next_seq = expected
         self._offset = offset

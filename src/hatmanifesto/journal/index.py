@@ -101,9 +101,7 @@ class JournalIndex:
 
     def counts(self) -> dict[int, int]:
         """Records of each kind."""
-        return dict(
-            self._database.execute("select kind, sum(records) from kinds group by kind order by kind")
-        )
+        return dict(self._database.execute("select kind, sum(records) from kinds group by kind order by kind"))
 
     def runs_with(self, kind: int) -> list[Run]:
         """The runs in which a kind occurs."""

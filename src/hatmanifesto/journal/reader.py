@@ -55,9 +55,7 @@ def records_of(group: Group) -> Iterator[Record]:
     data = group.payload
     starts = (record_starts(data) * 8).tolist()
     if len(starts) != group.records:
-        raise DamagedError(
-            f"the group from record {group.first_seq} on holds {len(starts)} of {group.records} records"
-        )
+        raise DamagedError(f"the group from record {group.first_seq} on holds {len(starts)} of {group.records} records")
     for seq, start in enumerate(starts, group.first_seq):
         kind, size, aux, _, ts_ns = struct.unpack_from("<BBHIq", data, start)
         if kind < record.FIRST_BLOB:
@@ -114,9 +112,7 @@ class JournalReader:
                 if entry.seq >= from_seq and (kinds is None or entry.kind in kinds):
                     yield entry
 
-    def columns(
-        self, kinds: Collection[int] | None = None, offset: int | None = None
-    ) -> Iterator[dict[int, Columns]]:
+    def columns(self, kinds: Collection[int] | None = None, offset: int | None = None) -> Iterator[dict[int, Columns]]:
         """Yield {kind: columns} of about a megabyte of records at a time."""
         return iter_columns(self.groups(offset), kinds)
 
@@ -160,9 +156,7 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
     return data
 
 
-def decode_columns(
-    source: str | Path | Iterable[Group], kinds: Collection[int] | None = None
-) -> dict[int, Columns]:
+def decode_columns(source: str | Path | Iterable[Group], kinds: Collection[int] | None = None) -> dict[int, Columns]:
     """Return {kind: columns} of a whole journal, or of groups (a MemoryJournal's), as numpy arrays.
 
     Columns are seq, ts_ns, aux and the kind's FIELDS; a view's further levels are bid_price_2 … ask_size_2

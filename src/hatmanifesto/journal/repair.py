@@ -61,9 +61,7 @@ def repair(path: str | Path) -> Repair:
 def _cut(descriptor: int, path: Path, torn: Torn) -> Path:
     kept = _free_name(path)
     whole = read_at(descriptor, torn.offset + GROUP_HEADER_BYTES, torn.length)
-    group = (
-        pack_group_header(torn.previous, torn.first_seq, torn.records, whole) + whole if torn.records else b""
-    )
+    group = pack_group_header(torn.previous, torn.first_seq, torn.records, whole) + whole if torn.records else b""
     _copy(descriptor, torn.offset, os.fstat(descriptor).st_size, kept, b"")
     fresh = path.with_name(path.name + ".repairing")
     _copy(descriptor, 0, torn.offset, fresh, group)

@@ -135,9 +135,7 @@ class _Verifier:
         if end < size and self.report.torn is None:
             self._tear(Torn(end, self._expected, 0, 0, size - end, self._previous or b""))
         for first, last, offset in self._gaps:
-            self._add(
-                "missing", first, f"{span(first, last)} missing: {last + 1} follows {first - 1}", offset
-            )
+            self._add("missing", first, f"{span(first, last)} missing: {last + 1} follows {first - 1}", offset)
         self.report.next_seq = self._expected
         self.report.final_digest = (self._previous or b"").hex()
         self.report.findings.sort(key=lambda finding: (finding.offset, finding.seq))

@@ -222,7 +222,8 @@ class Book:
 
     The merge rule, the same for the simulated exchange and the engine's market view: a snapshot replaces
     everything, but best prices (BBO) that the venue stamped later than the snapshot are applied again on
-    top of it, the older first; a BBO older than the last snapshot or BBO is passed over. A BBO removes the levels that it proves gone, on its own side and on the other.
+    top of it, the older first; a BBO older than the last snapshot or BBO is passed over. A BBO removes the levels
+    that it proves gone, on its own side and on the other.
     """
 
     def __init__(self) -> None:

@@ -71,8 +71,19 @@ FIELDS: Final = {
     # aux: instrument. `decision` = desk | levels a side << 8 | triggers << 16 | wanted quotes << 24.
     # After the named words come the levels beyond the first, four words each (bid price, bid size, ask price,
     # ask size), then what the strategy wanted, three words each (price, size, side_flags as in SUBMIT).
-    VIEW: ("decision", "bid_price", "bid_size", "ask_price", "ask_size", "book_ts_ns", "mark_price",
-           "buy_volume", "sell_volume", "trades", "order_flow_imbalance"),
+    VIEW: (
+        "decision",
+        "bid_price",
+        "bid_size",
+        "ask_price",
+        "ask_size",
+        "book_ts_ns",
+        "mark_price",
+        "buy_volume",
+        "sell_volume",
+        "trades",
+        "order_flow_imbalance",
+    ),
     # aux: order_state trigger | reason << 8
     ORDER_EVENT: ("order_id", "exch_ts_ns"),
     # the venue's own id of an order, where it has one

@@ -14,8 +14,6 @@ from hatmanifesto.model.market_row import (
     DEPTH,
     INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
-    KIND_MASK,
-    MORE,
     OFFSET_META,
     OFFSET_PRICE,
     OFFSET_SIZE,

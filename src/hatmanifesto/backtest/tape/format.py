@@ -57,9 +57,7 @@ class InstrumentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fa
 
     def build(self, index: int) -> Instrument:
         """Return the model's instrument at a place in the tape's list; raises ValueError when it is none."""
-        values = {
-            key: value for key, value in msgspec.structs.asdict(self).items() if key not in ("name", "venue")
-        }
+        values = {key: value for key, value in msgspec.structs.asdict(self).items() if key not in ("name", "venue")}
         return Instrument(self.name, index=index, **values)
 
 

@@ -240,9 +240,7 @@ def _fill_models(kinds: dict[str, int]) -> list[str]:
 
 
 def _explain_fill_models(instruments: list[InstrumentInfo]) -> dict[str, str]:
-    without = [
-        one.name for one in instruments if "queue" not in one.fill_models and "cross" in one.fill_models
-    ]
+    without = [one.name for one in instruments if "queue" not in one.fill_models and "cross" in one.fill_models]
     bookless = [one.name for one in instruments if not one.fill_models]
     trades = f"no, {', '.join(without + bookless)}: no trades" if without else "yes"
     cross = "yes: an order fills when the book crosses its price"

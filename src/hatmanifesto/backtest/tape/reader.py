@@ -107,9 +107,7 @@ class Tape:
             ) from error
         try:
             if path.is_dir():
-                raise UserError(
-                    f"{path} is a folder", "name a tape file; `hat tape import` makes one from a folder"
-                )
+                raise UserError(f"{path} is a folder", "name a tape file; `hat tape import` makes one from a folder")
             return cls(path, handle, _read_footer(path, handle))
         except BaseException:
             os.close(handle)
@@ -134,13 +132,9 @@ class Tape:
         try:
             packed = self._unpacker.decompress(frame, max_output_size=entry.rows * ROW_BYTES)
         except zstandard.ZstdError as error:
-            raise UserError(
-                f"{self.path} is damaged in {where} (byte {entry.offset}): {error}", _AGAIN
-            ) from error
+            raise UserError(f"{self.path} is damaged in {where} (byte {entry.offset}): {error}", _AGAIN) from error
         if len(packed) != entry.rows * ROW_BYTES:
-            raise UserError(
-                f"{self.path} is damaged in {where}: {len(packed)} bytes, not {entry.rows} rows", _AGAIN
-            )
+            raise UserError(f"{self.path} is damaged in {where}: {len(packed)} bytes, not {entry.rows} rows", _AGAIN)
         self._kept[entry.offset] = packed
         if len(self._kept) > _KEPT_CHUNKS:
             self._kept.popitem(last=False)
@@ -155,10 +149,7 @@ class Tape:
                 digest.update(stream.chunk(i))
             if digest.hexdigest() != stream.blake2b:
                 raise UserError(f"{self.path}: the {name} stream is not the one that was written", _AGAIN)
-        if (
-            content_hash(self.meta.instruments, self.meta.exchange, self.meta.receiver)
-            != self.meta.content_hash
-        ):
+        if content_hash(self.meta.instruments, self.meta.exchange, self.meta.receiver) != self.meta.content_hash:
             raise UserError(f"{self.path}: the footer's hash does not fit its streams", _AGAIN)
 
     def close(self) -> None:
@@ -242,9 +233,7 @@ def _read_footer(path: Path, handle: int) -> Footer:
     size = os.fstat(handle).st_size
     head = os.pread(handle, HEADER_BYTES, 0)
     if head[: len(MAGIC)] != MAGIC:
-        raise UserError(
-            f"{path} is not a tape", "make one from a recording: hat tape import RECORDING -o FILE.tape"
-        )
+        raise UserError(f"{path} is not a tape", "make one from a recording: hat tape import RECORDING -o FILE.tape")
     if len(head) == HEADER_BYTES:
         version = struct.unpack_from("<I", head, len(MAGIC))[0]
         if version > FORMAT_VERSION:
@@ -252,17 +241,13 @@ def _read_footer(path: Path, handle: int) -> Footer:
                 f"{path} has tape format {version}; this program reads up to {FORMAT_VERSION}",
                 "update Hat Manifesto, or import the recording again with this version",
             )
-    tail = (
-        os.pread(handle, TRAILER_BYTES, size - TRAILER_BYTES) if size >= HEADER_BYTES + TRAILER_BYTES else b""
-    )
+    tail = os.pread(handle, TRAILER_BYTES, size - TRAILER_BYTES) if size >= HEADER_BYTES + TRAILER_BYTES else b""
     if len(tail) != TRAILER_BYTES or tail[16:] != END_MAGIC:
         raise UserError(f"{path} is cut off: its end is missing", f"copy it again, or {_AGAIN}")
     offset, length, checksum = struct.unpack_from("<QII", tail)
     encoded = os.pread(handle, length, offset) if offset + length + TRAILER_BYTES == size else b""
     if len(encoded) != length or zlib.crc32(encoded) != checksum:
-        raise UserError(
-            f"{path} is damaged: its footer does not match its checksum", f"copy it again, or {_AGAIN}"
-        )
+        raise UserError(f"{path} is damaged: its footer does not match its checksum", f"copy it again, or {_AGAIN}")
     try:
         footer = msgspec.json.decode(encoded, type=Footer)
     except msgspec.DecodeError as error:

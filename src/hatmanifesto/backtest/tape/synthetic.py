@@ -176,9 +176,7 @@ class _ToyMarket:
         self._rows.append((self._exch, self._local, meta, ticks * self._tick, size))
 
     def _snapshot(self) -> None:
-        levels = [(1, t) for t in sorted(self._levels[0], reverse=True)] + [
-            (-1, t) for t in sorted(self._levels[1])
-        ]
+        levels = [(1, t) for t in sorted(self._levels[0], reverse=True)] + [(-1, t) for t in sorted(self._levels[1])]
         for i, (side, ticks) in enumerate(levels):
             flags = (FIRST if i == 0 else 0) | (MORE if i < len(levels) - 1 else 0)
             self._row(SNAPSHOT, side, CHANNEL_BOOK, ticks, self._levels[side < 0][ticks], flags)

@@ -114,11 +114,7 @@ class TapeWriter:
 
     def begin(self, stream: str) -> None:
         """Start the `exchange` stream, later perhaps the `receiver` stream."""
-        if (
-            stream not in STREAMS
-            or stream in self._streams
-            or (stream == "receiver" and self._stream != "exchange")
-        ):
+        if stream not in STREAMS or stream in self._streams or (stream == "receiver" and self._stream != "exchange"):
             raise ValueError(f"streams are written once each, exchange first; got {stream!r}")
         self._end_stream()
         self._stream = stream
@@ -182,9 +178,7 @@ class TapeWriter:
             )
         self._reset_stream()
 
-    def finish(
-        self, *, instruments: list[InstrumentSpec], source: Source, statistics: dict[str, Any]
-    ) -> Footer:
+    def finish(self, *, instruments: list[InstrumentSpec], source: Source, statistics: dict[str, Any]) -> Footer:
         """Write the footer, sync and give the file its name; returns the footer."""
         self._end_stream()
         if "exchange" not in self._streams:
@@ -221,9 +215,7 @@ class TapeWriter:
         self._offset += len(data)
 
 
-def content_hash(
-    instruments: list[InstrumentSpec], exchange: StreamEntry, receiver: StreamEntry | None
-) -> str:
+def content_hash(instruments: list[InstrumentSpec], exchange: StreamEntry, receiver: StreamEntry | None) -> str:
     """Return the BLAKE2b of what a tape says: instruments and unpacked rows, however they were packed."""
     digest = blake2b(msgspec.json.encode(instruments), digest_size=32)
     digest.update(bytes.fromhex(exchange.blake2b))
@@ -242,9 +234,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 def _pack(packed: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(
-        packed
-    )
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(packed)
 
 
 def _sync_folder(folder: Path) -> None:

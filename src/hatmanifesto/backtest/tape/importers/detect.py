@@ -41,12 +41,8 @@ def find_source(sources: list[Path], wanted: str = "") -> tuple[str, list[Path]]
     files: list[Path] = []
     for source in sources:
         if source.is_dir():
-            suffixes = (
-                _SUFFIXES[wanted] if wanted else tuple(end for ends in _SUFFIXES.values() for end in ends)
-            )
-            inside = sorted(
-                path for path in source.iterdir() if path.is_file() and path.name.endswith(suffixes)
-            )
+            suffixes = _SUFFIXES[wanted] if wanted else tuple(end for ends in _SUFFIXES.values() for end in ends)
+            inside = sorted(path for path in source.iterdir() if path.is_file() and path.name.endswith(suffixes))
             if not inside:
                 raise UserError(
                     f"{source} holds no recording that can be imported",

@@ -126,9 +126,7 @@ def _write_one_order(
     return {"rows_read": rows_read, "messages": messages, "received_before_sent": early}
 
 
-def _write_two_orders(
-    path: Path, converter: "_Converter", writer: TapeWriter, progress: Progress
-) -> dict[str, Any]:
+def _write_two_orders(path: Path, converter: "_Converter", writer: TapeWriter, progress: Progress) -> dict[str, Any]:
     rows_read = 0
     with Spool(writer.path.parent, keep_file_order=True) as spool:
         for events, done, total in _batches(path):
@@ -171,9 +169,7 @@ class _Converter:
             money_scale=money_scale,
             tick_size=self.tick_size,
             lot_size=self.lot_size,
-            max_price=price_limit(
-                self.largest_price, self.largest_size, price_scale=self.price_scale, factor=factor
-            ),
+            max_price=price_limit(self.largest_price, self.largest_size, price_scale=self.price_scale, factor=factor),
         )
 
     def rows(self, events: NDArray[Any], first_row: int) -> tuple[Rows, NDArray[np.int64]]:
@@ -192,14 +188,10 @@ class _Converter:
                 "export level 2: depth, trades, snapshots, best prices",
             )
         rows[:, META] |= ((ev >> 29) & 1) * BUY_BIT | ((ev >> 28) & 1) * SELL_BIT
-        wrong_side = ((rows[:, META] & BUY_BIT != 0) == (rows[:, META] & SELL_BIT != 0)) & np.isin(
-            kind, (1, 4, 5)
-        )
+        wrong_side = ((rows[:, META] & BUY_BIT != 0) == (rows[:, META] & SELL_BIT != 0)) & np.isin(kind, (1, 4, 5))
         if wrong_side.any():
             row = int(np.argmax(wrong_side))
-            raise UserError(
-                f"{self.path.name}, row {first_row + row}: a book row needs one side", "export it again"
-            )
+            raise UserError(f"{self.path.name}, row {first_row + row}: a book row needs one side", "export it again")
         cleared = kind == _CLEAR
         clear_price = events["px"][cleared]
         price, size = events["px"], events["qty"]
@@ -352,9 +344,7 @@ def _array_header(file: IO[bytes], path: Path) -> tuple[np.dtype[Any], int]:
         raise damaged(path, "its zip directory is missing")
     try:
         version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     except ValueError as error:
         raise damaged(path, error) from error

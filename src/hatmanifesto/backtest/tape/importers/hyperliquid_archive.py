@@ -88,8 +88,7 @@ def import_archive(request: ImportRequest, writer: TapeWriter, progress: Progres
     decimals = {coin: size_decimals(coin, found[coin]) for coin in coins}
     with Spool(writer.path.parent) as spool:
         imports = {
-            coin: _Coin(spool, index, decimals[coin][0], strict=request.strict)
-            for index, coin in enumerate(coins)
+            coin: _Coin(spool, index, decimals[coin][0], strict=request.strict) for index, coin in enumerate(coins)
         }
         done = 0
         for path in request.files:
@@ -102,9 +101,7 @@ def import_archive(request: ImportRequest, writer: TapeWriter, progress: Progres
             coin_import.flush()
         statistics = {
             **spool.write(writer),
-            "instruments": {
-                coin: {"snapshots": msgspec.to_builtins(one.counts)} for coin, one in imports.items()
-            },
+            "instruments": {coin: {"snapshots": msgspec.to_builtins(one.counts)} for coin, one in imports.items()},
         }
     return writer.finish(
         instruments=[

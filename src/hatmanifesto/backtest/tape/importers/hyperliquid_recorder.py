@@ -113,15 +113,11 @@ def import_recorder(request: ImportRequest, writer: TapeWriter, progress: Progre
             notes += [note] if note else []
             importer = _CoinImporter(spool, index, decimals, reading, strict=request.strict)
             counts[coin] = msgspec.to_builtins(importer.run(own))
-            specs.append(
-                perp(coin, decimals, largest_price=importer.largest_price, largest_size=importer.largest_size)
-            )
+            specs.append(perp(coin, decimals, largest_price=importer.largest_price, largest_size=importer.largest_size))
         statistics = {**spool.write(writer), "instruments": counts}
     return writer.finish(
         instruments=specs,
-        source=Source(
-            format="hyperliquid-recorder", files=describe_files([file.path for file in files]), notes=notes
-        ),
+        source=Source(format="hyperliquid-recorder", files=describe_files([file.path for file in files]), notes=notes),
         statistics=statistics,
     )
 
@@ -163,9 +159,7 @@ def read_header(path: Path) -> list[str]:
 
 
 def _level_columns(depth: int) -> list[str]:
-    return [
-        f"{side}_{what}_{i}" for i in range(depth) for side in ("bid", "ask") for what in ("price", "size")
-    ]
+    return [f"{side}_{what}_{i}" for i in range(depth) for side in ("bid", "ask") for what in ("price", "size")]
 
 
 def _unknown(coin: str) -> bool:
@@ -242,9 +236,7 @@ class _CoinImporter:
                 size = np.empty((count, depth * 2), np.int64)
                 for side, offset in (("bid", 0), ("ask", depth)):
                     for i in range(depth):
-                        price[:, offset + i] = self._column(
-                            file, block, f"{side}_price_{i}", self._price_scale
-                        )
+                        price[:, offset + i] = self._column(file, block, f"{side}_price_{i}", self._price_scale)
                         size[:, offset + i] = self._column(file, block, f"{side}_size_{i}", self._size_scale)
                 keep = snapshots.keep(
                     exch,
@@ -345,9 +337,7 @@ class _CoinImporter:
             raise malformed(file.path, block.first_line + row, f"side is {texts[row]!r}, not {buy} or {sell}")
         return buying * BUY_BIT | selling * SELL_BIT
 
-    def _column(
-        self, file: _File, block: _Block, name: str, scale: int, *, needed: bool = False
-    ) -> NDArray[np.int64]:
+    def _column(self, file: _File, block: _Block, name: str, scale: int, *, needed: bool = False) -> NDArray[np.int64]:
         """Return a column in units of 10^-scale; empty fields are 0 unless the value is needed."""
         texts = block.frame[name]
         units = decimal_units(texts, scale)

@@ -37,9 +37,7 @@ def describe_files(files: list[Path]) -> list[SourceFile]:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise UserError(
-                f"cannot read {path}: {error.strerror}", "check its name and permissions"
-            ) from error
+            raise UserError(f"cannot read {path}: {error.strerror}", "check its name and permissions") from error
         found.append(SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest))
     return found
 
@@ -51,9 +49,7 @@ def malformed(path: Path, line: int, why: str) -> UserError:
 
 def damaged(path: Path, why: object) -> UserError:
     """Return the error for a compressed file that ends early or does not unpack."""
-    return UserError(
-        f"{path.name} is cut off or damaged: {why}", "copy or download it again; no tape was written"
-    )
+    return UserError(f"{path.name} is cut off or damaged: {why}", "copy or download it again; no tape was written")
 
 
 def choose(available: list[str], wanted: list[str]) -> list[str]:
