@@ -73,15 +73,14 @@ def cli() -> str:
         f"`hat`: {root.help}",
         "",
         "Every command takes `--help`, and `--json`: then standard output carries exactly one JSON object, an"
-        ' error included (`{"error": {"message", "remedy", "exit_code"}}`). Words for people, notes and'
+        ' error included (`{"error": {"message", "remedy", "exit_code"}}`; wrong options excepted). Words for people, notes and'
         " progress bars go to standard error. Colours follow the terminal and `NO_COLOR`.",
         "",
         "| command | what it does |",
         "| --- | --- |",
     ]
     lines += [
-        f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |"
-        for name, one in found.items()
+        f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(_first_line(one.help))} |" for name, one in found.items()
     ]
     lines += ["", "## Exit codes", "", "| code | meaning |", "| ---: | --- |"]
     lines += [f"| {code} | {meaning} |" for code, meaning in sorted(EXITS.items())]
@@ -127,9 +126,7 @@ def _usage(name: str, params: list[Any]) -> str:
     ]
     words.append("[OPTIONS]")
     words += [
-        item.name.upper() + ("..." if _many(item) else "")
-        for item in params
-        if item.param_type_name == "argument"
+        item.name.upper() + ("..." if _many(item) else "") for item in params if item.param_type_name == "argument"
     ]
     return " ".join(words)
 
@@ -326,8 +323,7 @@ _WRITTEN: Final = {
     " multiple of its lot",
     '`"50ms"`': "nanoseconds",
     "`2`": "the whole number",
-    "`0.5`": "a float, for arithmetic inside the strategy; the prices and sizes that it asks for must be"
-    " whole numbers",
+    "`0.5`": "a float, for arithmetic inside the strategy; the prices and sizes that it asks for must be whole numbers",
     "any other text, true, false": "itself",
     "a list": "a list, its items turned one by one",
 }
@@ -354,9 +350,7 @@ def configuration() -> str:
             ]
         meaning = MEANINGS[path]
         shown = meaning.left_out if default is None or meaning.left_out == "none" else f"`{_shown(default)}`"
-        lines.append(
-            f"| `{key}` | {_type_of(field)} | {meaning.unit or '–'} | {shown} | {_cell(meaning.text)} |"
-        )
+        lines.append(f"| `{key}` | {_type_of(field)} | {meaning.unit or '–'} | {shown} | {_cell(meaning.text)} |")
     lines += ["", _PARAMETERS, *(f"| {written} | {becomes} |" for written, becomes in _WRITTEN.items())]
     return "\n".join([*lines, _SEVERAL])
 

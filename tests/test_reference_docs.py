@@ -84,9 +84,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_configuration_shown_in_the_pages_is_configuration(generator: ModuleType) -> None:
     shown = 0
     for page in PAGES:
-        for block in re.findall(
-            r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-        ):
+        for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
             draft = parse(tomllib.loads(block), page.name)
             assert draft.problems == [], page.name
             shown += 1
@@ -97,9 +95,7 @@ def test_configuration_shown_in_the_pages_is_configuration(generator: ModuleType
 def test_strategies_shown_in_the_pages_can_be_loaded(page: Path, tmp_path: Path) -> None:
     from hatmanifesto.config.strategies import load_strategy
 
-    for block in re.findall(
-        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    ):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         if "(Strategy)" in block:
             file = tmp_path / "shown.py"
             file.write_text(block, encoding="utf-8")
@@ -109,8 +105,7 @@ def test_strategies_shown_in_the_pages_can_be_loaded(page: Path, tmp_path: Path)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_shown_in_the_pages_exist(generator: ModuleType, page: Path) -> None:
     options = {
-        name: {option for item in command.params for option in item.opts}
-        for name, command in generator.commands()
+        name: {option for item in command.params for option in item.opts} for name, command in generator.commands()
     }
     for line in re.findall(r"^ {0,4}(hat [a-z][^\n]*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         words = line.partition("#")[0].split()
