@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from hatmanifesto.model.money import parse_decimal
+from hatmanifesto.model.money import MAX_AMOUNT, parse_decimal
 from hatmanifesto.model.position import Position
 
 
@@ -75,6 +75,10 @@ def replay(fills: list[VenueFill]) -> list[CoinResult]:
 def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
     size_scale = decimals(text for fill in fills for text in (fill.size, fill.start))
     price_scale = max(6 - size_scale, decimals(fill.price for fill in fills))
+    # averages carry up to eleven decimals: only so many as 64 bits hold are kept, far finer than the venue's step
+    largest = max((abs(Decimal(fill.start)) + Decimal(fill.size)) * Decimal(fill.price) for fill in fills)
+    room = len(str(int(MAX_AMOUNT / largest))) - 1
+    price_scale = min(price_scale, room - size_scale)
     money_scale = max(price_scale + size_scale, decimals(fill.fee for fill in fills))
     money = Fraction(1, 10**money_scale)
     step = 10 ** (price_scale - max(0, 6 - size_scale))  # of the venue's entry price, in price units
@@ -96,7 +100,7 @@ def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
             known = False
         known = known or start == 0
         size = parse_decimal(fill.size, size_scale)
-        price = parse_decimal(fill.price, price_scale)
+        price = int(Decimal(fill.price).scaleb(price_scale).to_integral_value())
         held, cost = int(position.size), int(position.cost)
         realized = position.apply_fill(fill.side, price, size, parse_decimal(fill.fee, money_scale), fill.taker)
         fees += Decimal(fill.fee)
