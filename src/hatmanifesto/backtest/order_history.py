@@ -41,6 +41,7 @@ REMEMBERED: Final = 65_536
 """Ended orders that are still known, so that a late fill finds its strategy."""
 FOLLOWED: Final = np.array([SUBMIT, CANCEL, DENY, ORDER_EVENT, FILL, TIMEOUT, FAULT, FUNDING_PAYMENT])
 _NO_VIEW: Final = (0, 0)
+_STATE_NAMES: Final = {int(state): state.name for state in OrderState}
 
 
 class TrackedOrder:
@@ -218,7 +219,7 @@ class OrderHistory:
             order.price,
             order.size,
             order.filled,
-            OrderState(order.state).name,
+            _STATE_NAMES[order.state],
             TIME_IN_FORCE_NAMES[(order.flags >> TIF_SHIFT) & 3],
             order.flags & 16 != 0,
             PURPOSE_NAMES[order.flags >> PURPOSE_SHIFT],

@@ -15,8 +15,10 @@ from hatmanifesto.errors import UserError
 from hatmanifesto.journal.columns import Batch
 from hatmanifesto.model.record import EQUITY, VIEW
 
-PART_ROWS: Final = 250_000
-"""Rows held before a part of a table is written away."""
+PART_ROWS: Final = 8_192
+"""Rows held as Python values before a part of a table is written away; some 10 MB of orders."""
+GROUP_ROWS: Final = 32_768
+"""Rows of a row group of a finished table: what joining the parts holds in memory, and a reader at least reads."""
 CHART_POINTS: Final = 26_000
 """Points of all lines together, so that a report stays below 2 MB."""
 CHART_MARKS: Final = 9_000
@@ -77,7 +79,7 @@ class Table:
         rest.write_parquet(part, statistics=False)
         self._parts.append(part)
         pl.scan_parquet(self._parts, glob=False).sink_parquet(
-            self._path, metadata=self._metadata, row_group_size=PART_ROWS, maintain_order=True
+            self._path, metadata=self._metadata, row_group_size=GROUP_ROWS, maintain_order=True
         )
         for part in self._parts:
             part.unlink()
