@@ -8,7 +8,7 @@ from hatmanifesto.core.maker_router import REQUOTE_ALWAYS
 from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
 from hatmanifesto.model import market_row as mr
 from hatmanifesto.model import record
-from hatmanifesto.model.market_row import OFFSET_LOCAL_TS, ROW_BYTES
+from hatmanifesto.model.market_row import ROW_WORDS, WORD_LOCAL_TS, row_words
 from hatmanifesto.model.ports import NEVER
 from hatmanifesto.simulation.latency import ConstantLatency, RecordedLatency
 from hatmanifesto.simulation.replay_market import Cursor
@@ -59,18 +59,18 @@ def test_the_engines_short_way_through_rows_is_the_long_way(rows: Rows, wanted: 
         view.wanted = wanted
         view.own_bid, view.own_ask = 98, 103
         slow[index].own_bid, slow[index].own_ask = 98, 103
-    packed = rows.packed()
+    packed = row_words(rows.packed())
     offset, end = 0, len(packed)
     limit = T0 + 3 + data.draw(st.integers(0, 60))
     while offset < end:
-        row = rows.rows[offset // ROW_BYTES]
+        row = rows.rows[offset // ROW_WORDS]
         if row.local_ts > limit:
             break
         index = row.meta >> mr.INSTRUMENT_SHIFT & mr.INSTRUMENT_MASK
-        after = quick[index].take_rows(packed, offset, end, limit, OFFSET_LOCAL_TS)
+        after = quick[index].take_rows(packed, offset, end, limit, WORD_LOCAL_TS)
         assert after > offset
         moved = 0
-        for taken in rows.rows[offset // ROW_BYTES : after // ROW_BYTES]:
+        for taken in rows.rows[offset // ROW_WORDS : after // ROW_WORDS]:
             assert moved == 0, "a row was taken after one that had moved the market"
             assert taken.local_ts <= limit
             assert taken.meta >> mr.INSTRUMENT_SHIFT == index
@@ -89,17 +89,17 @@ def test_the_venues_short_way_through_rows_is_the_long_way(model: str, rows: Row
     own = [row for row in rows.rows if row.meta >> mr.INSTRUMENT_SHIFT == 0]
     tape = Rows()
     tape.rows = own
-    packed = tape.packed()
+    packed = row_words(tape.packed())
     quick, slow = Venue(model, instrument), Venue(model, instrument)
     at = 0
     number = 0
     while at < len(own):
         more = data.draw(st.integers(1, 12))
         upto = min(len(own), at + more)
-        offset = at * ROW_BYTES
-        while offset < upto * ROW_BYTES:
+        offset = at * ROW_WORDS
+        while offset < upto * ROW_WORDS:
             # it stops where an answer is due; as the driver does, the answers are taken and it goes on
-            offset = quick.matcher.take_rows(packed, offset, upto * ROW_BYTES, NEVER)
+            offset = quick.matcher.take_rows(packed, offset, upto * ROW_WORDS, NEVER)
             quick.drain()
         for row in own[at:upto]:
             slow.matcher.apply(row.meta, row.price, row.size, row.exch_ts)

@@ -12,7 +12,7 @@ from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import AccountLimits, InstrumentLimits, RiskManager
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.market_row import OFFSET_LOCAL_TS, ROW_BYTES
+from hatmanifesto.model.market_row import ROW_WORDS, WORD_LOCAL_TS, row_words
 from hatmanifesto.model.order import POST_ONLY, Order
 from hatmanifesto.model.ports import NEVER, OrderGateway
 from hatmanifesto.simulation.latency import ConstantLatency
@@ -236,14 +236,14 @@ class Rig:
 
     def feed(self, rows: Rows) -> None:
         """Give rows to the engine with every timer that is due before one of them."""
-        data = rows.packed()
-        offset, end = 0, len(data)
-        while offset < end:
-            stamp = rows.rows[offset // ROW_BYTES].local_ts
+        words = row_words(rows.packed())
+        at, end = 0, len(words)
+        while at < end:
+            stamp = rows.rows[at // ROW_WORDS].local_ts
             if self.engine.next_timer_ns < stamp:
                 self.engine.on_timer(self.engine.next_timer_ns)
                 continue
-            offset = self.engine.on_rows(data, offset, end, NEVER, OFFSET_LOCAL_TS, 0)
+            at = self.engine.on_rows(words, at, end, NEVER, WORD_LOCAL_TS, 0)
 
     def book(self, now: int, bid: int, bid_size: int, ask: int, ask_size: int, instrument: int = 0) -> None:
         """Replace the whole book by one level a side."""

@@ -20,7 +20,6 @@ from hatmanifesto.config.settings import Draft
 from hatmanifesto.core.strategy import Strategy
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.writer import JournalWriter
-from hatmanifesto.model.market_row import ROW_BYTES
 from hatmanifesto.model.record import SESSION
 from hatmanifesto.simulation.replay_market import ReplayMarket
 
@@ -110,7 +109,7 @@ def _drive(prepared: Prepared, progress: Progress) -> float:
             still = still + 1 if now == before else 0
             if still == STILL_SLICES:
                 raise RuntimeError(f"the engine makes no headway at {now} ns; this is a defect, please report it")
-            progress(min(rows, int(market.exchange.rows + market.exchange.offset // ROW_BYTES)), rows)
+            progress(min(rows, market.exchange.rows_done()), rows)
     except UserError:
         raise  # the journal or the tape, not the strategy
     except Exception as error:

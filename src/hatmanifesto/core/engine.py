@@ -6,7 +6,7 @@ decisions depend on and every output is journaled through the Recorder, so the s
 
 from typing import Final, final
 
-from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.core.api_validator import ApiValidator
@@ -21,8 +21,8 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
     INSTRUMENT_MASK,
     INSTRUMENT_SHIFT,
-    OFFSET_META,
-    ROW_BYTES,
+    ROW_WORDS,
+    WORD_META,
 )
 from hatmanifesto.model.order import Order
 from hatmanifesto.model.order_state import (
@@ -184,18 +184,18 @@ class Engine(EngineInput):
 
     # -- market data ------------------------------------------------------------------------------
 
-    def on_rows(self, chunk: bytes, offset: i64, end: i64, until_ns: i64, clock_offset: i64, delay_ns: i64) -> i64:
+    def on_rows(self, rows: vec[i64], at: i64, end: i64, until_ns: i64, clock_word: i64, delay_ns: i64) -> i64:
         limit = until_ns if until_ns < self.next_timer_ns else self.next_timer_ns
         limit -= delay_ns
-        while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
-            instrument = (read_i64_le(chunk, offset + OFFSET_META) >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
+        while at < end and rows[at + clock_word] <= limit:
+            instrument = (rows[at + WORD_META] >> INSTRUMENT_SHIFT) & INSTRUMENT_MASK
             market = self.markets[instrument]
-            offset = market.take_rows(chunk, offset, end, limit, clock_offset)
+            at = market.take_rows(rows, at, end, limit, clock_word)
             if market.moved != 0:
-                now = read_i64_le(chunk, offset - ROW_BYTES + clock_offset) + delay_ns
+                now = rows[at - ROW_WORDS + clock_word] + delay_ns
                 if self._market_moved(instrument, market.moved, now):
                     break
-        return offset
+        return at
 
     def _market_moved(self, instrument: i64, bits: i64, now: i64) -> bool:
         """Decide, or arrange to decide, where a desk waits for this. True when the timer or requests changed."""

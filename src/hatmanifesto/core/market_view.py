@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.book import Book, BookSide
@@ -15,15 +15,15 @@ from hatmanifesto.model.market_row import (
     KIND_MASK,
     MARK,
     MORE,
-    OFFSET_META,
-    OFFSET_PRICE,
-    OFFSET_SIZE,
     ORACLE,
-    ROW_BYTES,
+    ROW_WORDS,
     SELL_BIT,
     SELL_SHIFT,
     TRADE,
     WHOLE_ROW_BITS,
+    WORD_META,
+    WORD_PRICE,
+    WORD_SIZE,
 )
 
 BEST_CHANGED: Final = 1
@@ -98,10 +98,10 @@ class MarketView:
         self._top_bid: Final[Top] = Top(self.book.bids)
         self._top_ask: Final[Top] = Top(self.book.asks)
 
-    def take_rows(self, chunk: bytes, offset: i64, end: i64, limit: i64, clock_offset: i64) -> i64:
-        """Apply packed rows of this instrument while their stamp at clock_offset is at most `limit`.
+    def take_rows(self, rows: vec[i64], at: i64, end: i64, limit: i64, clock_word: i64) -> i64:
+        """Apply packed rows of this instrument while their word `clock_word` is at most `limit`.
 
-        Returns the offset of the first row not taken: at a later stamp, another instrument, or after a row
+        Returns where the first row not taken begins: at a later stamp, another instrument, or after a row
         that completed something wanted, which `moved` then says.
         """
         self.moved = 0
@@ -125,28 +125,28 @@ class MarketView:
             # inside a message: its last row must come to `apply`, so no index lies below the best
             best = low
             best_step = low_step
-        while offset < end and read_i64_le(chunk, offset + clock_offset) <= limit:
-            meta = read_i64_le(chunk, offset + OFFSET_META)
-            price = read_i64_le(chunk, offset + OFFSET_PRICE)
+        while at < end and rows[at + clock_word] <= limit:
+            meta = rows[at + WORD_META]
+            price = rows[at + WORD_PRICE]
             # most rows change a level behind the best one: that is one store
             if meta & WHOLE_ROW_BITS == depth_of_ours:
                 sell = (meta >> SELL_SHIFT) & 1
-                at = price - 2 * sell * price - origin - sell * origin_step
-                if low + sell * low_step <= at < best + sell * best_step:
-                    levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                    last_depth = offset
-                    offset += ROW_BYTES
+                level = price - 2 * sell * price - origin - sell * origin_step
+                if low + sell * low_step <= level < best + sell * best_step:
+                    levels[level] = rows[at + WORD_SIZE]
+                    last_depth = at
+                    at += ROW_WORDS
                     continue
             elif meta & WHOLE_ROW_BITS == trade_of_ours and self._pending == 0:
-                offset += ROW_BYTES
-                if self._print(meta, price, read_i64_le(chunk, offset - ROW_BYTES + OFFSET_SIZE)) & wanted:
+                at += ROW_WORDS
+                if self._print(meta, price, rows[at - ROW_WORDS + WORD_SIZE]) & wanted:
                     self.moved = TRADED_THROUGH
                     break
                 continue
             elif meta & INSTRUMENT_BITS != instrument:
                 break
-            bits = self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), read_i64_le(chunk, offset))
-            offset += ROW_BYTES
+            bits = self.apply(meta, price, rows[at + WORD_SIZE], rows[at])
+            at += ROW_WORDS
             if bits & wanted:
                 self.moved = bits & wanted
                 break
@@ -160,10 +160,10 @@ class MarketView:
                 best = low
                 best_step = low_step
         if last_depth >= 0:
-            stamp = read_i64_le(chunk, last_depth)
+            stamp = rows[last_depth]
             if stamp > self.book_ts_ns:
                 self.book_ts_ns = stamp
-        return offset
+        return at
 
     def apply(self, meta: i64, price: i64, size: i64, exch_ts: i64) -> i64:
         """Apply a row; return BEST_CHANGED and TRADED_THROUGH bits once a message is complete, else 0."""

@@ -12,14 +12,20 @@ Several rows may make one venue message (a snapshot, a multi-level diff): all bu
 MORE, and a reader acts only on the last, so that no half-applied message is ever visible.
 """
 
+import sys
+from array import array
 from typing import Final
 
+from librt.vecs import vec
+from mypy_extensions import i64
+
 ROW_BYTES: Final = 40
-OFFSET_EXCH_TS: Final = 0
-OFFSET_LOCAL_TS: Final = 8
-OFFSET_META: Final = 16
-OFFSET_PRICE: Final = 24
-OFFSET_SIZE: Final = 32
+ROW_WORDS: Final = 5
+WORD_EXCH_TS: Final = 0
+WORD_LOCAL_TS: Final = 1
+WORD_META: Final = 2
+WORD_PRICE: Final = 3
+WORD_SIZE: Final = 4
 
 # kind, bits 0-7
 DEPTH: Final = 1
@@ -67,6 +73,14 @@ INSTRUMENT_MASK: Final = 0xFFFF
 INSTRUMENT_BITS: Final = INSTRUMENT_MASK << INSTRUMENT_SHIFT
 WHOLE_ROW_BITS: Final = INSTRUMENT_BITS | KIND_MASK | MORE
 """Bits of a meta word to compare with `instrument << INSTRUMENT_SHIFT | kind`: a message of one row."""
+
+
+def row_words(rows: bytes) -> vec[i64]:
+    """Return packed rows as words, which inner loops read faster than bytes. One copy, about 0.5 ns a word."""
+    words = array("q", rows)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return vec[i64](words)
 
 
 def make_meta(kind: int, side: int, channel: int, instrument: int, flags: int = 0) -> int:

@@ -8,7 +8,10 @@ attribute for being defined.
 from abc import abstractmethod
 from typing import Final
 
+from librt.vecs import vec
 from mypy_extensions import i64, mypyc_attr
+
+from hatmanifesto.model.market_row import row_words
 
 NEVER: Final = (1 << 62) - 1
 """A time that is never reached, nanoseconds."""
@@ -47,11 +50,11 @@ class EngineInput:
     next_timer_ns: i64 = NEVER
 
     @abstractmethod
-    def on_rows(self, chunk: bytes, offset: i64, end: i64, until_ns: i64, clock_offset: i64, delay_ns: i64) -> i64:
-        """Take packed market rows from offset while their receipt time is at most until_ns and the next timer.
+    def on_rows(self, rows: vec[i64], at: i64, end: i64, until_ns: i64, clock_word: i64, delay_ns: i64) -> i64:
+        """Take packed market rows from word `at` on while their receipt time is at most until_ns and the next timer.
 
-        The receipt time is the word at clock_offset plus delay_ns. Returns the offset of the first row
-        not taken; returns early after a decision, since requests may then be under way.
+        The receipt time is the row's word at clock_word plus delay_ns. Returns the index of the first row's
+        first word not taken; returns early after a decision, since requests may then be under way.
         """
 
     @abstractmethod
@@ -103,3 +106,7 @@ class ChunkSource:
     @abstractmethod
     def chunk(self, index: int) -> bytes:
         """Return the chunk with this index, counted from 0; empty bytes after the last one."""
+
+    def words(self, index: int) -> vec[i64]:
+        """Return the same chunk as words."""
+        return row_words(self.chunk(index))

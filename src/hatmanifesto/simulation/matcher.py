@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Final, final
 
-from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.book import Book
@@ -14,14 +14,14 @@ from hatmanifesto.model.market_row import (
     DEPTH,
     INSTRUMENT_BITS,
     INSTRUMENT_SHIFT,
-    OFFSET_META,
-    OFFSET_PRICE,
-    OFFSET_SIZE,
-    ROW_BYTES,
+    ROW_WORDS,
     SELL_BIT,
     SELL_SHIFT,
     TRADE,
     WHOLE_ROW_BITS,
+    WORD_META,
+    WORD_PRICE,
+    WORD_SIZE,
 )
 from hatmanifesto.model.money import rate_of
 from hatmanifesto.model.order import SLOT_MASK
@@ -122,10 +122,10 @@ class Matcher:
         self.trade_id: i64 = 0
         self.fills: i64 = 0
 
-    def take_rows(self, chunk: bytes, offset: i64, end: i64, limit: i64) -> i64:
+    def take_rows(self, rows: vec[i64], at: i64, end: i64, limit: i64) -> i64:
         """Apply packed rows of this instrument stamped before `limit`, and before any answer is due.
 
-        Returns the offset of the first row not taken.
+        Returns where the first row not taken begins.
         """
         responses = self.responses
         instrument = self.instrument.index << INSTRUMENT_SHIFT
@@ -136,7 +136,7 @@ class Matcher:
         levels = self.book.levels
         own_bids = self.bids
         own_asks = self.asks
-        while offset < end:
+        while at < end:
             if responses.next_ns < limit:
                 limit = responses.next_ns
             quiet = self.quiet_levels()
@@ -151,36 +151,36 @@ class Matcher:
             best_step = asks.best - best
             own_best_step = own_asks.best_key - own_best
             own_worst_step = own_asks.worst_key - own_worst
-            while offset < end:
-                now = read_i64_le(chunk, offset)
+            while at < end:
+                now = rows[at]
                 if now >= limit:
-                    return offset
-                meta = read_i64_le(chunk, offset + OFFSET_META)
-                price = read_i64_le(chunk, offset + OFFSET_PRICE)
+                    return at
+                meta = rows[at + WORD_META]
+                price = rows[at + WORD_PRICE]
                 # most rows change a level behind the best where no own order rests: that is one store
                 if quiet and meta & WHOLE_ROW_BITS == depth_of_ours:
                     sell = (meta >> SELL_SHIFT) & 1
                     key = price - 2 * sell * price
-                    at = key - origin - sell * origin_step
-                    if low + sell * low_step <= at < best + sell * best_step and (
+                    level = key - origin - sell * origin_step
+                    if low + sell * low_step <= level < best + sell * best_step and (
                         key < own_worst + sell * own_worst_step or key > own_best + sell * own_best_step
                     ):
-                        levels[at] = read_i64_le(chunk, offset + OFFSET_SIZE)
-                        offset += ROW_BYTES
+                        levels[level] = rows[at + WORD_SIZE]
+                        at += ROW_WORDS
                         continue
                 elif meta & WHOLE_ROW_BITS == trade_of_ours:
                     # a print that reaches no own order changes nothing here
                     hits_asks = (meta >> BUY_SHIFT) & 1
                     key = price - 2 * hits_asks * price
                     if key > own_best + hits_asks * own_best_step and meta & (BUY_BIT | SELL_BIT) != 0:
-                        offset += ROW_BYTES
+                        at += ROW_WORDS
                         continue
                 elif meta & INSTRUMENT_BITS != instrument:
-                    return offset
-                self.apply(meta, price, read_i64_le(chunk, offset + OFFSET_SIZE), now)
-                offset += ROW_BYTES
+                    return at
+                self.apply(meta, price, rows[at + WORD_SIZE], now)
+                at += ROW_WORDS
                 break
-        return offset
+        return at
 
     def quiet_levels(self) -> bool:
         """Tell whether a level behind the best, without own orders, can change without any other effect."""

@@ -6,16 +6,16 @@ ties: receiver rows, then answers, then the engine's timers, then exchange rows,
 
 from typing import Final, final
 
-from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.market_row import (
     INSTRUMENT_MASK,
     INSTRUMENT_SHIFT,
-    OFFSET_EXCH_TS,
-    OFFSET_LOCAL_TS,
-    OFFSET_META,
-    ROW_BYTES,
+    ROW_WORDS,
+    WORD_EXCH_TS,
+    WORD_LOCAL_TS,
+    WORD_META,
 )
 from hatmanifesto.model.ports import NEVER, ChunkSource, EngineInput, OrderGateway
 from hatmanifesto.simulation.latency import OrderLatency
@@ -27,30 +27,34 @@ from hatmanifesto.simulation.wire import CANCEL, EVENT, PLACE, QUERY, Line
 class Cursor:
     """A position in a stream of rows; `next_ns` is the stamp of the row there, NEVER at the end."""
 
-    def __init__(self, source: ChunkSource, clock_offset: i64, delay_ns: i64) -> None:
+    def __init__(self, source: ChunkSource, clock_word: i64, delay_ns: i64) -> None:
         self.source: Final[ChunkSource] = source
-        self.clock_offset: Final[i64] = clock_offset
+        self.clock_word: Final[i64] = clock_word
         self.delay_ns: Final[i64] = delay_ns
         self.index: i64 = 0
-        self.chunk: bytes = source.chunk(0)
-        self.offset: i64 = 0
-        self.end: i64 = len(self.chunk)
+        self.rows: vec[i64] = source.words(0)
+        self.at: i64 = 0
+        self.end: i64 = len(self.rows)
         self.next_ns: i64 = NEVER
-        self.rows: i64 = 0
+        self._rows_before: i64 = 0
         self.look()
 
     def look(self) -> None:
-        """Note the stamp at the present offset, going on to the next chunk where this one has ended."""
-        while self.offset >= self.end:
+        """Note the stamp at the present place, going on to the next chunk where this one has ended."""
+        while self.at >= self.end:
             if self.end == 0:
                 self.next_ns = NEVER
                 return
-            self.rows += self.end // ROW_BYTES
+            self._rows_before += self.end // ROW_WORDS
             self.index += 1
-            self.chunk = self.source.chunk(int(self.index))
-            self.offset = 0
-            self.end = len(self.chunk)
-        self.next_ns = read_i64_le(self.chunk, self.offset + self.clock_offset) + self.delay_ns
+            self.rows = self.source.words(int(self.index))
+            self.at = 0
+            self.end = len(self.rows)
+        self.next_ns = self.rows[self.at + self.clock_word] + self.delay_ns
+
+    def rows_done(self) -> int:
+        """Return how many rows lie behind."""
+        return int(self._rows_before + self.at // ROW_WORDS)
 
 
 @final
@@ -71,11 +75,11 @@ class ReplayMarket(OrderGateway):
         self.requests: Final[Line] = requests
         self.responses: Final[Line] = responses
         self.latency: Final[OrderLatency] = latency
-        self.exchange: Final[Cursor] = Cursor(exchange_rows, OFFSET_EXCH_TS, 0)
+        self.exchange: Final[Cursor] = Cursor(exchange_rows, WORD_EXCH_TS, 0)
         if constant_feed_ns >= 0:
-            self.receiver: Cursor = Cursor(exchange_rows, OFFSET_EXCH_TS, constant_feed_ns)
+            self.receiver: Cursor = Cursor(exchange_rows, WORD_EXCH_TS, constant_feed_ns)
         else:
-            self.receiver = Cursor(receiver_rows, OFFSET_LOCAL_TS, 0)
+            self.receiver = Cursor(receiver_rows, WORD_LOCAL_TS, 0)
         self.start_ns: Final[i64] = self.exchange.next_ns
         self.now: i64 = self.exchange.next_ns
         self.steps: i64 = 0
@@ -145,8 +149,8 @@ class ReplayMarket(OrderGateway):
                 until = venue
                 if responses.next_ns < until:
                     until = responses.next_ns
-                receiver.offset = engine.on_rows(
-                    receiver.chunk, receiver.offset, receiver.end, until, receiver.clock_offset, receiver.delay_ns
+                receiver.at = engine.on_rows(
+                    receiver.rows, receiver.at, receiver.end, until, receiver.clock_word, receiver.delay_ns
                 )
                 receiver.look()
             elif responses.next_ns == local:
@@ -170,9 +174,9 @@ class ReplayMarket(OrderGateway):
             if due < limit:
                 limit = due + 1  # rows stamped like a request come before it
             if exchange.next_ns < limit:
-                instrument = read_i64_le(exchange.chunk, exchange.offset + OFFSET_META) >> INSTRUMENT_SHIFT
-                exchange.offset = self.matchers[instrument & INSTRUMENT_MASK].take_rows(
-                    exchange.chunk, exchange.offset, exchange.end, limit
+                instrument = exchange.rows[exchange.at + WORD_META] >> INSTRUMENT_SHIFT
+                exchange.at = self.matchers[instrument & INSTRUMENT_MASK].take_rows(
+                    exchange.rows, exchange.at, exchange.end, limit
                 )
                 exchange.look()
             elif due < until_ns and due < responses.next_ns and exchange.next_ns != NEVER:
