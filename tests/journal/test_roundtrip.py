@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatmanifesto.errors import UserError
-from hatmanifesto.journal.columns import LEVEL_NAMES, WANTED_NAMES, checks, record_starts
+from hatmanifesto.journal.columns import checks, record_starts
 from hatmanifesto.journal.format import DamagedError, Group
-from hatmanifesto.journal.reader import JournalReader, decode_columns
+from hatmanifesto.journal.reader import JournalReader, Record, decode_columns
 from hatmanifesto.journal.tail import last_checkpoint, read_tail
 from hatmanifesto.journal.verify import verify
 from hatmanifesto.journal.writer import JournalWriter, MemoryJournal
@@ -67,18 +67,10 @@ def test_columns_hold_what_the_records_hold(groups: list[list[Content]]) -> None
         if kind >= record.FIRST_BLOB:
             assert table["payload"].tolist() == [entry.payload for _, entry in entries]
             continue
+        named = [Record(0, 0, e.kind, 0, e.values).fields() for _, e in entries]
+        assert all(len(fields) == len(e.values) for fields, (_, e) in zip(named, entries, strict=True))
         for name in list(table)[3:]:
-            assert table[name].tolist() == [named_values(e).get(name, 0) for _, e in entries], name
-
-
-def named_values(entry: Content) -> dict[str, int]:
-    """A packed record's values by column name."""
-    names = list(record.FIELDS[entry.kind])
-    if entry.kind == record.VIEW:
-        levels, wanted = entry.values[0] >> 8 & 0xFF, entry.values[0] >> 24 & 0xFF
-        names += [f"{name}_{level + 1}" for level in range(1, levels) for name in LEVEL_NAMES]
-        names += [f"{name}_{quote + 1}" for quote in range(wanted) for name in WANTED_NAMES]
-    return dict(zip(names, entry.values, strict=True))
+            assert table[name].tolist() == [e.get(name, 0) for e in named], name
 
 
 @given(st.lists(st.lists(words, min_size=1, max_size=253), min_size=1, max_size=5), firsts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from hatmanifesto.journal.columns import LEVEL_NAMES, Columns, iter_columns, join_columns, record_starts
+from hatmanifesto.journal.columns import LEVEL_NAMES, WANTED_NAMES, Columns, iter_columns, join_columns, record_starts
 from hatmanifesto.journal.format import (
     BLOB_WORDS,
     GROUP_HEADER_BYTES,
@@ -38,10 +38,12 @@ class Record(NamedTuple):
         return kind_name(self.kind)
 
     def fields(self) -> dict[str, int]:
-        """Values by field name; a view's further levels as bid_price_2, bid_size_2, …"""
+        """Values by field name; a view's further levels as bid_price_2, …, what was wanted as wanted_price_1, …"""
         names = list(record.FIELDS.get(self.kind, ()))
-        levels = range(2, 2 + (len(self.values) - len(names)) // 4)
-        names += [f"{name}_{n}" for n in levels for name in LEVEL_NAMES]
+        if self.kind == record.VIEW:
+            decision = self.values[0]
+            names += [f"{name}_{n}" for n in range(2, 1 + (decision >> 8 & 0xFF)) for name in LEVEL_NAMES]
+            names += [f"{name}_{n}" for n in range(1, 1 + (decision >> 24 & 0xFF)) for name in WANTED_NAMES]
         return dict(zip(names, self.values, strict=False))
 
 
