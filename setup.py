@@ -131,8 +131,9 @@ def compiled_extensions() -> list[Extension]:
     print(f"mypyc compiles {len(sources)} modules", file=sys.stderr, flush=True)
     extensions = mypycify(["--config-file", "pyproject.toml", "--strict", *sources], opt_level="2", group_name=GROUP)
     for extension in extensions:
-        extension.extra_compile_args += FLAGS
-        extension.extra_link_args += [SANITIZER] if SANITIZE else []
+        # assigned, not extended in place: mypycify shares one list among the extensions
+        extension.extra_compile_args = [*extension.extra_compile_args, *FLAGS]
+        extension.extra_link_args = [*extension.extra_link_args, *([SANITIZER] if SANITIZE else [])]
     return list(extensions)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hatmanifesto.core.maker_router import KEEP, REQUOTE_ALWAYS
 from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH
-from hatmanifesto.core.risk_manager import AccountLimits, InstrumentLimits
+from hatmanifesto.core.portfolio import InstrumentLimits
+from hatmanifesto.core.risk_manager import AccountLimits
 from hatmanifesto.model import record
 from hatmanifesto.model.order import POST_ONLY
 from hatmanifesto.model.order_state import (

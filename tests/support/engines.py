@@ -7,9 +7,9 @@ from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.engine import DecisionClock, Engine, EngineSettings
 from hatmanifesto.core.maker_router import KEEP, MakerRouter
 from hatmanifesto.core.market_view import MarketView
-from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
+from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio
 from hatmanifesto.core.recorder import Recorder
-from hatmanifesto.core.risk_manager import AccountLimits, InstrumentLimits, RiskManager
+from hatmanifesto.core.risk_manager import AccountLimits, RiskManager
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import ROW_WORDS, WORD_LOCAL_TS, row_words

@@ -17,6 +17,25 @@ def worst_size(position: i64, open_buy: i64, open_sell: i64) -> i64:
 
 
 @final
+class InstrumentLimits:
+    """Limits of one instrument: sizes in size units, notionals in money units. 0 allows nothing."""
+
+    def __init__(
+        self, *, max_order_size: int, max_order_notional: int, max_position: int, max_position_notional: int
+    ) -> None:
+        self.max_order_size: i64 = max_order_size
+        self.max_order_notional: i64 = max_order_notional
+        self.max_position: i64 = max_position
+        self.max_position_notional: i64 = max_position_notional
+
+
+NOTHING_ALLOWED: Final[InstrumentLimits] = InstrumentLimits(
+    max_order_size=0, max_order_notional=0, max_position=0, max_position_notional=0
+)
+"""What a holding starts with, until the risk manager sets its limits."""
+
+
+@final
 class Holding:
     """One instrument's share of the account, all strategies together."""
 
@@ -25,6 +44,7 @@ class Holding:
         self.factor: Final[i64] = instrument.notional_factor
         self.leverage: i64 = leverage
         self.position: Final[Position] = Position(instrument.notional_factor)
+        self.limits: InstrumentLimits = NOTHING_ALLOWED
         self.open_buy: i64 = 0
         self.open_sell: i64 = 0
         self.unknown_orders: i64 = 0
@@ -59,6 +79,7 @@ class Desk:
         self.orders: Final[OrderList] = OrderList()
         self.open_buy: i64 = 0
         self.open_sell: i64 = 0
+        self.max_strategy_notional: i64 = 0
         self.override: i64 = 0
         self.scale_percent: i64 = 100
         self.crossed_buy_ns: i64 = 0

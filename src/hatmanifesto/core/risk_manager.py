@@ -9,7 +9,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from hatmanifesto.core.portfolio import Desk, Portfolio
+from hatmanifesto.core.portfolio import Desk, InstrumentLimits, Portfolio
 from hatmanifesto.model.order import EXIT
 from hatmanifesto.model.order_state import CANCEL_PENDING
 from hatmanifesto.model.reasons import (
@@ -43,19 +43,6 @@ OVERRIDE_NAMES: Final = {0: "none", 1: "scale", 2: "reduce_only", 3: "close", 4:
 
 
 @final
-class InstrumentLimits:
-    """Limits of one instrument: sizes in size units, notionals in money units. 0 allows nothing."""
-
-    def __init__(
-        self, *, max_order_size: int, max_order_notional: int, max_position: int, max_position_notional: int
-    ) -> None:
-        self.max_order_size: i64 = max_order_size
-        self.max_order_notional: i64 = max_order_notional
-        self.max_position: i64 = max_position
-        self.max_position_notional: i64 = max_position_notional
-
-
-@final
 class AccountLimits:
     """Limits of the account: notional in money units, leverage in hundredths, orders live and sent a second."""
 
@@ -86,11 +73,10 @@ class RiskManager:
     ) -> None:
         self.portfolio: Final[Portfolio] = portfolio
         self.account: Final[AccountLimits] = account
-        self.instruments: Final[list[InstrumentLimits]] = instruments
-        notionals = vec[i64]()
-        for notional in strategy_notionals:
-            notionals = append(notionals, i64(notional))
-        self.strategy_notionals: vec[i64] = notionals
+        for holding, limits in zip(portfolio.holdings, instruments, strict=True):
+            holding.limits = limits
+        for desk in portfolio.desks:
+            desk.max_strategy_notional = i64(strategy_notionals[int(desk.strategy)])
         self.account_override: i64 = NO_OVERRIDE
         self.account_scale: i64 = 100
         self.live_orders: i64 = 0
@@ -158,7 +144,7 @@ class RiskManager:
         if reason != NONE:
             return reason
         holding = desk.holding
-        limits = self.instruments[holding.instrument.index]
+        limits = holding.limits
         account = self.account
         percent = desk.scale_percent if desk.scale_percent < self.account_scale else self.account_scale
         mark = holding.mark_price
@@ -198,7 +184,7 @@ class RiskManager:
         worst = holding.worst_notional_with(side, size)
         if worst > limit:
             return self._refuse(POSITION_NOTIONAL, worst, limit)
-        limit = self.strategy_notionals[desk.strategy]
+        limit = desk.max_strategy_notional
         if percent != 100:
             limit = limit // 100 * percent
         total = self.portfolio.strategy_notional_beside(desk) + desk.worst_notional_with(side, size)
