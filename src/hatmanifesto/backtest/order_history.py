@@ -37,7 +37,7 @@ from hatmanifesto.model.record import (
     VIEW,
 )
 
-REMEMBERED: Final = 65_536
+REMEMBERED: Final = 16_384
 """Ended orders that are still known, so that a late fill finds its strategy."""
 FOLLOWED: Final = np.array([SUBMIT, CANCEL, DENY, ORDER_EVENT, FILL, TIMEOUT, FAULT, FUNDING_PAYMENT])
 _NO_VIEW: Final = (0, 0)

@@ -27,10 +27,10 @@ from hatmanifesto.model.ports import RecordSink
 
 Mode = Literal["inline", "threaded"]
 Write = Callable[[int, list[bytes]], int]
-QUEUED_GROUPS: Final = 64
 THREADED_GROUP_BYTES: Final = 1 << 20
 """Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
-"""Groups that may wait for the writing thread before `append` waits for it."""
+QUEUED_GROUPS: Final = 8
+"""Groups that may wait for the writing thread before `append` waits for it: what a slow disk costs in memory."""
 SYNC_INTERVAL_S: Final = 0.2
 
 
