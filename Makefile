@@ -40,7 +40,7 @@ test-interpreted: setup ## pytest on src/ as plain Python
 	@PYTHONPATH=src HAT_EXPECT_BUILD=interpreted $(PYTEST)
 
 sanitize: setup ## pytest on a build that reports every signed overflow and wild shift; none may be reported
-	@echo "sanitize: building with -fno-wrapv -fsanitize=signed-integer-overflow,shift into .cache/sanitized"
+	@echo "sanitize: building with -fno-wrapv -fsanitize=signed-integer-overflow,shift-exponent into .cache/sanitized"
 	@rm -rf .cache/sanitized .cache/overflow.* && mkdir -p .cache
 	@HAT_SANITIZE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target .cache/sanitized .
 	@UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/.cache/overflow PYTHONPATH=.cache/sanitized HAT_EXPECT_BUILD=compiled $(PYTEST)
