@@ -42,6 +42,21 @@ def test_a_machine_gets_one_object_on_stdout(tape, tmp_path):
     assert answer["summary"]["rows"] > 1000
 
 
+def test_what_a_strategy_prints_does_not_disturb_the_machine(tape, tmp_path):
+    strategy_file(tmp_path, "print('hello')")
+    done = hat("backtest", "--tape", tape, "--strategy", "mine.py", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["summary"]["rows"] > 1000
+    assert set(done.stderr.splitlines()) == {"hello"}
+
+
+def test_a_strategy_file_that_exits_is_an_error(tape, tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit(0)")
+    done = hat("backtest", "--tape", tape, "--strategy", "mine.py", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "fails when it is imported" in json.loads(done.stdout)["error"]["message"]
+
+
 def test_an_existing_folder_needs_force(tape, tmp_path):
     assert hat("backtest", "--tape", tape, "--out", "run", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run" / "manifest.json").read_bytes()
@@ -58,6 +73,7 @@ def test_an_existing_folder_needs_force(tape, tmp_path):
     [
         ("raise RuntimeError('the sky fell')", "RuntimeError: the sky fell"),
         ("return 5", "return"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
         ("quotes.bid(1.5, 10)", "TypeError"),
         ("quotes.bid(view.bid_price, float('nan'))", "TypeError"),
         ("[quotes.bid(view.bid_price - i, 1) for i in range(1000)]", "quotes; ask for fewer"),
@@ -65,7 +81,7 @@ def test_an_existing_folder_needs_force(tape, tmp_path):
         ("quotes.bid(10**30, 1)", "Error"),
         ("quotes.offer(1, 1)", "AttributeError"),
     ],
-    ids=["raises", "returns", "float", "nan", "thousand", "negative", "huge", "unknown method"],
+    ids=["raises", "returns", "exits", "float", "nan", "thousand", "negative", "huge", "unknown method"],
 )
 def test_a_strategy_that_misbehaves_ends_the_run_with_its_name_and_nothing_is_left(tape, tmp_path, body, words):
     strategy_file(tmp_path, body)

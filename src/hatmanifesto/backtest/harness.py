@@ -112,7 +112,7 @@ def _drive(prepared: Prepared, progress: Progress) -> float:
             progress(min(rows, market.exchange.rows_done()), rows)
     except UserError:
         raise  # the journal or the tape, not the strategy
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a strategy that exits has failed: the run is not finished
         described = describe_failure(session, error)
         if described is None:
             raise

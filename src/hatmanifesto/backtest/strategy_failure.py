@@ -8,18 +8,21 @@ from hatmanifesto.core.strategy import QuoteError
 from hatmanifesto.errors import UserError
 
 
-def describe_failure(session: Session, error: Exception) -> UserError | None:
+def describe_failure(session: Session, error: BaseException) -> UserError | None:
     """Return the person's error for an exception out of a strategy; None when none was deciding."""
     found = _deciding(session, error)
     if found is None:
         return None
     index, line = found
     now = utc_text(int(session.engine.now))
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = str(error)
+    if isinstance(error, TypeError) and text == "i64 object expected; got int":
+        text = "a number beyond 64 bits"  # mypyc's words are of no use to anybody
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return UserError(f"strategy {session.desk_name(index)} failed at {now}{line}: {what}", _remedy(error))
 
 
-def _deciding(session: Session, error: Exception) -> tuple[int, str] | None:
+def _deciding(session: Session, error: BaseException) -> tuple[int, str] | None:
     """Find the desk whose strategy is in the traceback, else (compiled) the last that looked at `now`."""
     place = ""
     for frame, number in traceback.walk_tb(error.__traceback__):
@@ -33,7 +36,7 @@ def _deciding(session: Session, error: Exception) -> tuple[int, str] | None:
     return (seen[-1], place) if seen else None
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: BaseException) -> str:
     if isinstance(error, QuoteError):
         return "correct the strategy's quote method; nothing was written"
     if isinstance(error, TypeError | ValueError | OverflowError):

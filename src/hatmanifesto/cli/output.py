@@ -6,8 +6,8 @@ way. Colours follow the terminal and NO_COLOR.
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import Annotated, Any, NoReturn, TextIO
 
 import msgspec
 import typer
@@ -29,6 +29,7 @@ class Output:
         self.as_json = as_json
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
+        self._stdout = sys.stdout
 
     def result(self, payload: object, render: Callable[[Console], None] | None = None) -> None:
         """Print the command's result once: `payload` as one JSON line, or for people by `render`.
@@ -36,7 +37,7 @@ class Output:
         `payload` is anything msgspec can encode to a JSON object.
         """
         if self.as_json:
-            _print_json(payload)
+            _print_json(payload, self._stdout)
         elif render is not None:
             render(self.out)
 
@@ -58,10 +59,12 @@ class Output:
 
     def fail(self, message: str, code: int = 2, *, remedy: str = "") -> NoReturn:
         """Print what is wrong and what to do, and leave with an exit code."""
-        fail(message, code, remedy=remedy, as_json=self.as_json)
+        fail(message, code, remedy=remedy, as_json=self.as_json, stdout=self._stdout)
 
 
-def fail(message: str, code: int = 2, *, remedy: str = "", as_json: bool = False) -> NoReturn:
+def fail(
+    message: str, code: int = 2, *, remedy: str = "", as_json: bool = False, stdout: TextIO | None = None
+) -> NoReturn:
     """Print `error: message` and the remedy on stderr, with `as_json` an error object too, and exit."""
     text = f"error: {message}"
     if remedy:
@@ -69,16 +72,20 @@ def fail(message: str, code: int = 2, *, remedy: str = "", as_json: bool = False
     sys.stdout.flush()
     print(text, file=sys.stderr)
     if as_json:
-        _print_json({"error": {"message": message, "remedy": remedy, "exit_code": code}})
+        _print_json({"error": {"message": message, "remedy": remedy, "exit_code": code}}, stdout or sys.stdout)
     raise typer.Exit(code)
 
 
 @contextmanager
 def command(as_json: bool) -> Iterator[Output]:
-    """Give a command its voice; a UserError becomes `fail`, Ctrl-C exit code 130."""
+    """Give a command its voice; a UserError becomes `fail`, Ctrl-C exit code 130.
+
+    With `--json` whatever else prints, such as a person's strategy, prints on stderr.
+    """
     output = Output(as_json)
     try:
-        yield output
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            yield output
     except UserError as error:
         fail(error.message, error.exit_code, remedy=error.remedy, as_json=as_json)
     except KeyboardInterrupt:
@@ -92,6 +99,6 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
-def _print_json(payload: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(payload).decode() + "\n")
-    sys.stdout.flush()
+def _print_json(payload: Any, stdout: TextIO) -> None:
+    stdout.write(msgspec.json.encode(payload).decode() + "\n")
+    stdout.flush()

@@ -163,7 +163,9 @@ def load(path: Path | None = None, overrides: list[str] | None = None, strategy:
         _choose_strategy(raw, strategy)
     for override in overrides or []:
         _apply(raw, override)
-    source = str(path) if path is not None else "the configuration" if overrides else "the default configuration"
+    source = (
+        str(path) if path is not None else "the configuration" if overrides or strategy else "the default configuration"
+    )
     return parse(raw, source, path.parent if path is not None else Path())
 
 

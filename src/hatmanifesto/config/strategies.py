@@ -40,10 +40,9 @@ def load_strategy(name: str, folder: Path = Path()) -> StrategyClass:
         return StrategyClass(name, getattr(module, class_name), SHIPPED_PARAMS[name], _hash(source), True)
     file, colon, class_name = name.rpartition(":") if ":" in name else (name, "", "")
     if not file.endswith(".py"):
-        raise UserError(
-            f"there is no strategy {name}",
-            f"{suggestion(name, list(SHIPPED))} Your own is written as path/to/file.py:ClassName",
-        )
+        hint = suggestion(name, list(SHIPPED))
+        own = "our own is written as path/to/file.py:ClassName"
+        raise UserError(f"there is no strategy {name}", f"{hint} Y{own}" if hint.endswith("?") else f"{hint}; y{own}")
     path = next((place for place in (folder / file, Path(file)) if place.is_file()), None)
     if path is None:
         raise UserError(f"the strategy file {file} does not exist", "check its path and name")
@@ -67,7 +66,7 @@ def _import(path: Path) -> Any:
     except SyntaxError as error:
         del sys.modules[module_name]
         raise UserError(f"{path}, line {error.lineno}: {error.msg}", "correct the file") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise UserError(f"{path} fails when it is imported: {_named(error)}", "correct the file") from error
     return module
@@ -112,7 +111,7 @@ def make_strategy(loaded: StrategyClass, params: dict[str, Any]) -> Strategy:
             raise UserError(f"{loaded.name}: {error}", f"{takes}; set them in params") from error
     try:
         return loaded.cls(**params)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in params.items())
         raise UserError(
             f"{loaded.name}({given}) fails: {_named(error)}", "correct its params or its constructor"
