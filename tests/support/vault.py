@@ -77,6 +77,7 @@ def replay_coin(coin: str, fills: list[VenueFill]) -> CoinResult:
     price_scale = max(6 - size_scale, decimals(fill.price for fill in fills))
     # averages carry up to eleven decimals: only so many as 64 bits hold are kept, far finer than the venue's step
     largest = max((abs(Decimal(fill.start)) + Decimal(fill.size)) * Decimal(fill.price) for fill in fills)
+    largest = max(largest, sum(Decimal(fill.size) * Decimal(fill.price) for fill in fills))  # the traded total
     room = len(str(int(MAX_AMOUNT / largest))) - 1
     price_scale = min(price_scale, room - size_scale)
     money_scale = max(price_scale + size_scale, decimals(fill.fee for fill in fills))
