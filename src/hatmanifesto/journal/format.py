@@ -108,7 +108,7 @@ class DamagedError(UserError):
         super().__init__(message, "run `hat journal verify` to see what is damaged", exit_code=1)
 
 
-def pack_group_header(previous: bytes, first_seq: int, count: int, payload: bytes) -> bytes:
+def pack_group_header(previous: bytes, first_seq: int, count: int, payload: bytes | memoryview) -> bytes:
     """Return the header of the group that follows the one with digest `previous`."""
     fields = _GROUP_FIELDS.pack(count, len(payload), first_seq)
     rest = fields + digest_of(previous, fields, payload)
@@ -149,7 +149,7 @@ def chain_digest(previous: bytes, group: Group) -> bytes:
     return digest_of(previous, fields, group.payload)
 
 
-def digest_of(first: bytes, *parts: bytes) -> bytes:
+def digest_of(first: bytes, *parts: bytes | memoryview) -> bytes:
     """Return BLAKE2b-128 of the parts one after the other."""
     if len(parts[-1]) < _SMALL:
         return hashlib.blake2b(first + b"".join(parts), digest_size=DIGEST_BYTES).digest()

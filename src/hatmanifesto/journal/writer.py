@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,9 +27,11 @@ from hatmanifesto.model import record
 from hatmanifesto.model.ports import RecordSink
 
 Mode = Literal["inline", "threaded"]
-Write = Callable[[int, list[bytes]], int]
-THREADED_GROUP_BYTES: Final = 1 << 20
+Write = Callable[[int, list[bytes | memoryview]], int]
+THREADED_GROUP_BYTES: Final = 1 << 22
 """Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
+SWITCH_INTERVAL_S: Final = 0.0005
+"""While a threaded writer works: how long it waits for the interpreter before it asks the caller's thread for it."""
 QUEUED_GROUPS: Final = 8
 """Groups that may wait for the writing thread before `append` waits for it: what a slow disk costs in memory."""
 SYNC_INTERVAL_S: Final = 0.2
@@ -134,6 +137,7 @@ class JournalWriter(RecordSink):
         self.mode: Mode = mode
         self._queue: queue.Queue[_Gathered | None] = queue.Queue(QUEUED_GROUPS)
         self._gathered = _Gathered(next_seq)
+        self._buffer = bytearray()
         self._stop = threading.Event()
         self._dirty = False
         self._thread: threading.Thread | None = None
@@ -144,6 +148,9 @@ class JournalWriter(RecordSink):
             self._thread = threading.Thread(
                 target=self._sync_often, args=(sync_interval_s,), name="journal-sync", daemon=True
             )
+        if mode == "threaded":
+            self._switch_interval_s = sys.getswitchinterval()
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
         if self._thread is not None:
             self._thread.start()
 
@@ -206,6 +213,8 @@ class JournalWriter(RecordSink):
                 self._hand_over()
                 self._queue.put(None)
             self._thread.join()
+        if self.mode == "threaded":
+            sys.setswitchinterval(self._switch_interval_s)
         if self._error is None:
             self._sync()
         with contextlib.suppress(OSError):
@@ -230,12 +239,12 @@ class JournalWriter(RecordSink):
         if not self._open:
             raise JournalWriteError(f"{self.path} was closed")
 
-    def _append_group(self, first_seq: int, records: int, payload: bytes) -> None:
+    def _append_group(self, first_seq: int, records: int, payload: bytes | memoryview) -> None:
         header = pack_group_header(self._digest, first_seq, records, payload)
         self._write_all([header, payload])
         self._digest = header[GROUP_HEADER_BYTES - len(self._digest) :]
 
-    def _write_all(self, parts: list[bytes]) -> None:
+    def _write_all(self, parts: list[bytes | memoryview]) -> None:
         try:
             left = sum(map(len, parts)) - self._write(self._descriptor, parts)
             while left:  # a short write: the disk is full, or a signal came
@@ -256,7 +265,19 @@ class JournalWriter(RecordSink):
         while (gathered := self._queue.get()) is not None:
             if self._error is None:  # after an error groups are only taken, or append would wait for ever
                 with contextlib.suppress(JournalWriteError):
-                    self._append_group(gathered.first_seq, gathered.records, b"".join(gathered.payloads))
+                    self._append_gathered(gathered)
+
+    def _append_gathered(self, gathered: _Gathered) -> None:
+        """Copy the appends into one buffer, which is used again: fresh memory would cost more than the copy."""
+        buffer = self._buffer
+        if len(buffer) < gathered.bytes:
+            buffer = self._buffer = bytearray(gathered.bytes)
+        at = 0
+        for payload in gathered.payloads:
+            buffer[at : at + len(payload)] = payload
+            at += len(payload)
+        with memoryview(buffer)[:at] as whole:
+            self._append_group(gathered.first_seq, gathered.records, whole)
 
     def _sync_often(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
