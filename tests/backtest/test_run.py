@@ -1,5 +1,6 @@
 """A run: its folder, that it repeats to the bit, and that its numbers are the journal's."""
 
+import errno
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from hatmanifesto.backtest.tape.reader import MemoryTape
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.reader import JournalReader, decode_columns
 from hatmanifesto.journal.verify import verify
+from hatmanifesto.journal.writer import JournalWriteError
 from hatmanifesto.model.market_row import KIND_MASK, TRADE
 from hatmanifesto.model.money import format_decimal
 from hatmanifesto.model.record import CLOSE, DENY, FILL, SUBMIT
@@ -203,6 +205,36 @@ def test_a_run_folder_is_replaced_only_when_asked_and_only_when_it_is_one(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("kind", [OSError, JournalWriteError])
+def test_a_full_disk_is_a_persons_error_that_points_at_nothing_removed(tmp_path, kind):
+    from hatmanifesto.backtest.run_folder import run_folder
+
+    def fill_the_disk() -> None:
+        with run_folder(tmp_path / "new") as partial:
+            (partial / "journal").write_bytes(b"some")
+            if kind is OSError:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            raise JournalWriteError(f"cannot write {partial}/journal: No space left on device", "hat journal repair")
+
+    with pytest.raises(UserError) as caught:
+        fill_the_disk()
+    assert caught.value.message.startswith(f"cannot write {tmp_path / 'new'}")
+    assert "No space left" in caught.value.message
+    assert "make room" in caught.value.remedy
+    assert "repair" not in caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_cannot_be_written_is_an_operating_system_error(monkeypatch, tmp_path):
+    def full(*arguments: object, **options: object) -> None:
+        raise pl.exceptions.ComputeError("underlying IO error: No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(UserError, match=r"cannot write .*one: .*No space left"):
+        run(tmp_path / "one")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_slices_that_stand_still_are_given_up(tmp_path, monkeypatch):
     from hatmanifesto.backtest import harness
 
@@ -217,7 +249,7 @@ def test_slices_that_stand_still_are_given_up(tmp_path, monkeypatch):
              "strategies": [], "clocks": []})(),
         Stuck(), [], type("Survey", (), {"rows": 1})(), {}, [],
     )  # fmt: skip
-    Stuck.exchange = type("Cursor", (), {"rows": 0, "offset": 0})()
+    Stuck.exchange = type("Cursor", (), {"rows_done": lambda self: 0})()
     with pytest.raises(RuntimeError, match="no headway"):
         harness._drive(prepared, lambda done, total: None)
 

@@ -1,6 +1,8 @@
 """Tables, numbers and chart series of a run, all made from its journal in one pass and bounded memory."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +45,15 @@ EQUITIES: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Polars calls a full disk an error of computing; here it is the operating system's again."""
+    try:
+        yield
+    except pl.exceptions.ComputeError as error:
+        raise OSError(str(error)) from error
+
+
 class Table:
     """A Parquet file written part by part."""
 
@@ -60,7 +71,8 @@ class Table:
         rows.clear()
         if len(self._rows) >= PART_ROWS:
             part = self._path.with_name(f".{self._path.name}.{len(self._parts)}")
-            self._frame().write_parquet(part, statistics=False)
+            with _writing():
+                self._frame().write_parquet(part, statistics=False)
             self._parts.append(part)
 
     def _frame(self) -> pl.DataFrame:
@@ -73,14 +85,16 @@ class Table:
         """Write the file; parts are joined in a stream."""
         rest = self._frame()
         if not self._parts:
-            rest.write_parquet(self._path, metadata=self._metadata)
+            with _writing():
+                rest.write_parquet(self._path, metadata=self._metadata)
             return
         part = self._path.with_name(f".{self._path.name}.{len(self._parts)}")
-        rest.write_parquet(part, statistics=False)
         self._parts.append(part)
-        pl.scan_parquet(self._parts, glob=False).sink_parquet(
-            self._path, metadata=self._metadata, row_group_size=GROUP_ROWS, maintain_order=True
-        )
+        with _writing():
+            rest.write_parquet(part, statistics=False)
+            pl.scan_parquet(self._parts, glob=False).sink_parquet(
+                self._path, metadata=self._metadata, row_group_size=GROUP_ROWS, maintain_order=True
+            )
         for part in self._parts:
             part.unlink()
 

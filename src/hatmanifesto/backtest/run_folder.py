@@ -7,8 +7,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hatmanifesto.errors import UserError
+from hatmanifesto.journal.writer import JournalWriteError
 
 MARK = "manifest.json"
+_MAKE_ROOM = "make room, or choose another place with --out; nothing was kept of this run"
 
 
 def check_target(target: Path, *, force: bool) -> None:
@@ -35,11 +37,15 @@ def run_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         yield partial
         _put_in_place(partial, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         for parent in made:
             with suppress(OSError):  # someone else has put something there meanwhile
                 parent.rmdir()
+        if isinstance(error, JournalWriteError):  # its own remedy, to repair the journal, has nothing to act on
+            raise UserError(error.message.replace(str(partial), str(target)), _MAKE_ROOM) from error
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write {target}: {error.strerror or error}", _MAKE_ROOM) from error
         raise
 
 
