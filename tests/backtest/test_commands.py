@@ -171,3 +171,19 @@ def test_help_names_the_commands(tmp_path):
     assert done.returncode == 0
     for name in ("backtest", "demo", "tape", "journal"):
         assert name in done.stdout
+
+
+@pytest.mark.parametrize("words", [["backtest"], ["backtest", "--nope"], ["frob"]])
+def test_a_mistake_on_the_command_line_is_one_json_object_too(tmp_path, words):
+    done = hat(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert set(json.loads(done.stdout)) == {"error", "remedy"}
+    assert done.stderr.startswith("error: ")
+
+
+def test_the_demo_refuses_a_folder_that_exists_before_it_does_anything(tmp_path):
+    (tmp_path / "there").mkdir()
+    done = hat("demo", "--out", "there", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "name another folder with --out" in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()

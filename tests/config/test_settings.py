@@ -120,3 +120,16 @@ def test_settings_written_as_json_are_read_back_the_same():
     assert again.settings == settings
     assert again.settings.as_json() == settings.as_json()
     assert isinstance(again.settings, Settings)
+
+
+def test_a_class_named_on_the_command_line_finds_its_section_whatever_its_path(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.py").write_text("", encoding="utf-8")
+    config = tmp_path / "sub" / "run.toml"
+    config.write_text(
+        '[strategies.a]\nclass = "mine.py:Mine"\n[strategies.b]\nclass = "mine.py:Other"\n', encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    for asked in ("sub/mine.py:Mine", str(tmp_path / "sub" / "mine.py") + ":Mine", "mine.py:Mine"):
+        assert load(config, strategy=asked).settings.strategies.keys() == {"a"}, asked
+    assert load(config, strategy="elsewhere.py:Mine").settings.strategies.keys() == {"Mine"}

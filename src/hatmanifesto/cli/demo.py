@@ -8,6 +8,7 @@ import typer
 
 from hatmanifesto.cli.backtest import RUNS, free_folder, payload_of, print_run, run_tape_file
 from hatmanifesto.cli.output import JsonOption, Output, command
+from hatmanifesto.errors import UserError
 
 RECORDING = Path("data/hyperliquid/recorder_20250904")
 COINS = ("BTC", "ETH")
@@ -23,6 +24,8 @@ def demo(
     with command(as_json) as voice:
         from hatmanifesto.config.settings import load
 
+        if out is not None and out.exists():
+            raise UserError(f"{out} exists already", "name another folder with --out, or remove it")
         tape = _tape(voice)
         voice.note("demo: touch_joiner quotes about 100 USD at the best prices, up to 1,000 USD an instrument")
         draft = load(None, SETTINGS, "touch_joiner")

@@ -4,6 +4,7 @@ A command imports the rooms it needs inside its function: `hat --version` and `h
 speak even when the compiled rooms cannot be loaded.
 """
 
+import json
 import sys
 from typing import Annotated
 
@@ -11,6 +12,9 @@ import typer
 
 from hatmanifesto.cli import backtest, demo, journal, replay, tape
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
+
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+"""A mistake on the command line; typer has no public name for this base of BadParameter."""
 
 app = typer.Typer(
     name="hat",
@@ -44,4 +48,16 @@ app.add_typer(journal.app, name="journal")
 
 
 def main() -> None:
-    app()
+    if "--json" not in sys.argv[1:]:
+        app()
+        return
+    try:
+        code = typer.main.get_command(app).main(standalone_mode=False)
+    except UsageError as error:
+        # a mistake on the command line is one object too
+        print(json.dumps({"error": error.format_message(), "remedy": "see --help"}))
+        print(f"error: {error.format_message()} See --help.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

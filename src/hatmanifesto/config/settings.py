@@ -160,7 +160,7 @@ def load(path: Path | None = None, overrides: list[str] | None = None, strategy:
                 f"{path} is not TOML: {error}", "correct that line; examples/config.toml is an example"
             ) from error
     if strategy:
-        _choose_strategy(raw, strategy)
+        _choose_strategy(raw, strategy, path.parent if path is not None else Path())
     for override in overrides or []:
         _apply(raw, override)
     source = (
@@ -169,16 +169,29 @@ def load(path: Path | None = None, overrides: list[str] | None = None, strategy:
     return parse(raw, source, path.parent if path is not None else Path())
 
 
-def _choose_strategy(raw: dict[str, Any], strategy: str) -> None:
+def _choose_strategy(raw: dict[str, Any], strategy: str, folder: Path) -> None:
+    """Leave only the sections of the class asked for, or one with defaults where the file has none."""
     given = raw.get("strategies")
     entries = given if isinstance(given, dict) else {}
     same = {
         name: entry
         for name, entry in entries.items()
-        if isinstance(entry, dict) and entry.get("class", "touch_joiner") == strategy
+        if isinstance(entry, dict) and _same_class(entry.get("class", "touch_joiner"), folder, strategy)
     }
     name = strategy.rpartition(":")[2] if ":" in strategy else Path(strategy).stem
     raw["strategies"] = same or {name or strategy: {"class": strategy}}
+
+
+def _same_class(configured: object, folder: Path, asked: str) -> bool:
+    """Tell whether a class in a file in `folder` is the one asked for on the command line."""
+    if configured == asked or not isinstance(configured, str):
+        return configured == asked
+    file, _, name = configured.rpartition(":")
+    asked_file, _, asked_name = asked.rpartition(":")
+    if not file or not asked_file or name != asked_name:
+        return False
+    beside = folder / file
+    return (beside if beside.is_file() else Path(file)).resolve() == Path(asked_file).resolve()
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
