@@ -11,8 +11,10 @@ from typing import Any
 import lz4.frame
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from hatmanifesto.cli import journal
 from hatmanifesto.cli.tape import app
 from tape.samples import BID, BOOKS, BOTH, EVENT, PRICES, TRADES, events, write_recorder
 
@@ -192,3 +194,21 @@ def test_a_synthetic_tape_from_the_command_line(tmp_path: Path) -> None:
     assert made["instruments"] == ["SOL"]
     assert hat_tape("info", tmp_path / "s.tape").exit_code == 0
     assert hat_tape("synthetic", "-o", tmp_path / "t.tape", "--instrument", "NOPE").exit_code == 2
+
+
+def test_tables_of_info_fit_into_80_columns(tmp_path: Path) -> None:
+    tape = tmp_path / "toy.tape"
+    assert hat_tape("synthetic", "-o", tape, "--minutes", "30").exit_code == 0
+    shown = hat_tape("info", tape).stdout
+    widths = [len(line) for line in shown.splitlines() if line[:1] in "┏┃┡│├└"]
+    assert len(widths) > 10
+    assert max(widths) <= 80
+    assert "…" not in shown
+
+
+def test_help_of_tapes_and_journals_ends_with_an_example() -> None:
+    for group in (app, journal.app):
+        commands: Any = get_command(group)
+        for name, one in commands.commands.items():
+            assert one.epilog.startswith("Example: hat "), name
+            assert f" {name} " in one.epilog

@@ -22,7 +22,7 @@ JournalFile = Annotated[Path, typer.Argument(help="A journal.", show_default=Fal
 EXIT_DAMAGED = 1
 
 
-@app.command()
+@app.command(epilog="Example: hat journal verify runs/first/journal")
 def verify(file: JournalFile, as_json: JsonOption = False) -> None:
     """Check header, chain, sequence and every record; name what was changed, moved or is missing."""
     from hatmanifesto.journal.verify import Report
@@ -68,7 +68,7 @@ def verify(file: JournalFile, as_json: JsonOption = False) -> None:
             raise typer.Exit(EXIT_DAMAGED)
 
 
-@app.command()
+@app.command(epilog="Example: hat journal repair runs/first/journal")
 def repair(file: JournalFile, as_json: JsonOption = False) -> None:
     """Cut an unfinished last group back to its last whole record; other damage is refused."""
     from hatmanifesto.journal.repair import repair as mend
@@ -78,7 +78,7 @@ def repair(file: JournalFile, as_json: JsonOption = False) -> None:
         output.result(done, lambda out: plain(out, done.message))
 
 
-@app.command()
+@app.command(epilog="Example: hat journal show runs/first/journal")
 def show(
     file: JournalFile,
     first: Annotated[int, typer.Option("--from", help="First sequence number.", min=0)] = 0,
@@ -120,7 +120,7 @@ def show(
         output.result({"path": str(file), "records": rows}, render)
 
 
-@app.command()
+@app.command(epilog="Example: hat journal index runs/first/journal")
 def index(file: JournalFile, as_json: JsonOption = False) -> None:
     """Build the index beside a journal, or bring it up to date; print what it holds."""
     from hatmanifesto.journal.index import JournalIndex

@@ -146,7 +146,7 @@ def show_state(out: Console, state: dict[str, Any]) -> None:
             continue
         table = Table(title=title)
         for name in rows[0]:
-            table.add_column(name)
+            table.add_column(name, overflow="fold")  # a narrow terminal breaks a number, never shortens it
         for row in rows:
             table.add_row(*(str(value) for value in row.values()))
         out.print(table)

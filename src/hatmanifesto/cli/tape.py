@@ -21,7 +21,7 @@ _TargetOption = Annotated[Path, typer.Option("-o", "--output", help="The tape fi
 _ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the tape when it exists.")]
 
 
-@app.command("import")
+@app.command("import", epilog="Example: hat tape import ../shared/data/hyperliquid/recorder_20250904 -o btc.tape")
 def import_recording(
     source: Annotated[list[Path], typer.Argument(help="A recording: files, or a folder of them.")],
     output: _TargetOption,
@@ -71,7 +71,7 @@ def import_recording(
             voice.note(f"note: {note}")
 
 
-@app.command("info")
+@app.command("info", epilog="Example: hat tape info btc.tape --verify")
 def show_info(
     tape: Annotated[Path, typer.Argument(help="A tape file.")],
     gap_seconds: Annotated[
@@ -90,7 +90,7 @@ def show_info(
             voice.result(payload, lambda console: _print_info(console, opened, info))
 
 
-@app.command("synthetic")
+@app.command("synthetic", epilog="Example: hat tape synthetic -o toy.tape --minutes 60")
 def make_synthetic(
     output: _TargetOption,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same tape.")] = 1,
@@ -200,6 +200,7 @@ def _print_info(console: Console, tape: "Tape", info: "TapeInfo") -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(_channel_table(info))
     console.print(_book_table(info.instruments))
+    console.print(_print_table(info.instruments))
     for model, answer in info.fill_models.items():
         console.print(f"fill model {model}: {answer}", markup=False, highlight=False)
 
@@ -207,14 +208,14 @@ def _print_info(console: Console, tape: "Tape", info: "TapeInfo") -> None:
 def _channel_table(info: "TapeInfo") -> Table:
     limit = info.gap_threshold_ns / 1e9
     table = Table("instrument", "channel", title=f"channels; a gap is a silence of more than {limit:g} s")
-    for heading in ("rows", "messages", "gaps", "longest gap"):
+    for heading in ("rows", "messages", "gaps", "longest"):
         table.add_column(heading, justify="right")
     table.add_column("from (UTC)")
     from hatmanifesto.backtest.tape.info import utc_text
 
     for one in info.instruments:
         for name, channel in one.channels.items():
-            begin = utc_text(channel.longest_gap_from_ns)[:23] if channel.longest_gap_ns else ""
+            begin = utc_text(channel.longest_gap_from_ns)[5:19].replace("T", " ") if channel.longest_gap_ns else ""
             table.add_row(
                 one.name,
                 name,
@@ -228,24 +229,35 @@ def _channel_table(info: "TapeInfo") -> Table:
 
 
 def _book_table(instruments: list["InstrumentInfo"]) -> Table:
-    table = Table("instrument", title="books and prints")
-    for heading in ("crossed", "for", "locked", "for", "prints", "at touch", "through", "inside", "share"):
+    table = Table("instrument", title="books")
+    for heading in ("crossed", "for", "locked", "for"):
         table.add_column(heading, justify="right")
     table.add_column("fill models")
     for one in instruments:
-        trades = one.trades
         table.add_row(
             one.name,
             f"{one.crossed.episodes:,}",
             _duration(one.crossed.total_ns / 1e9),
             f"{one.locked.episodes:,}",
             _duration(one.locked.total_ns / 1e9),
+            ", ".join(one.fill_models) or "none",
+        )
+    return table
+
+
+def _print_table(instruments: list["InstrumentInfo"]) -> Table:
+    table = Table("instrument", title="prints, by the touch before them")
+    for heading in ("prints", "at touch", "through", "inside", "at or through"):
+        table.add_column(heading, justify="right")
+    for one in instruments:
+        trades = one.trades
+        table.add_row(
+            one.name,
             f"{trades.count:,}",
             f"{trades.at_touch:,}",
             f"{trades.through_touch:,}",
             f"{trades.inside_spread:,}",
             f"{trades.share_at_or_through_touch:.1%}" if trades.count else "-",
-            ", ".join(one.fill_models) or "none",
         )
     return table
 
