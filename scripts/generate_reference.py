@@ -73,7 +73,7 @@ def cli() -> str:
         f"`hat`: {root.help}",
         "",
         "Every command takes `--help`, and `--json`: then standard output carries exactly one JSON object, an"
-        ' error included (`{"error": {"message", "remedy", "exit_code"}}`; wrong options excepted).'
+        ' error included (`{"error": {"message", "remedy", "exit_code"}}`).'
         " Words for people, notes and progress bars go to standard error. Colours follow the terminal and `NO_COLOR`.",
         "",
         "| command | what it does |",

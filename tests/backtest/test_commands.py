@@ -177,7 +177,7 @@ def test_help_names_the_commands(tmp_path):
 def test_a_mistake_on_the_command_line_is_one_json_object_too(tmp_path, words):
     done = hat(*words, "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert set(json.loads(done.stdout)) == {"error", "remedy"}
+    assert set(json.loads(done.stdout)["error"]) == {"message", "remedy", "exit_code"}
     assert done.stderr.startswith("error: ")
 
 

@@ -55,7 +55,8 @@ def main() -> None:
         code = typer.main.get_command(app).main(standalone_mode=False)
     except UsageError as error:
         # a mistake on the command line is one object too
-        print(json.dumps({"error": error.format_message(), "remedy": "see --help"}))
+        message = {"message": error.format_message(), "remedy": "see --help", "exit_code": error.exit_code}
+        print(json.dumps({"error": message}))
         print(f"error: {error.format_message()} See --help.", file=sys.stderr)
         sys.exit(error.exit_code)
     except typer.Abort:
