@@ -40,9 +40,11 @@ def hat(
         print(context.get_help())
 
 
-app.command("backtest")(backtest.backtest)
-app.command("demo")(demo.demo)
-app.command("replay")(replay.replay)
+app.command("backtest", epilog="Example: hat backtest --tape btc.tape --strategy my.py:MyMaker --out runs/first")(
+    backtest.backtest
+)
+app.command("demo", epilog="Example: hat demo --out runs/first")(demo.demo)
+app.command("replay", epilog="Example: hat replay runs/first/journal --until 2025-09-04T20:00:00Z")(replay.replay)
 app.add_typer(tape.app, name="tape")
 app.add_typer(journal.app, name="journal")
 
