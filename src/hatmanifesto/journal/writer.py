@@ -6,6 +6,7 @@ import os
 import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from hatmanifesto.model.ports import RecordSink
 
 Mode = Literal["inline", "threaded"]
 Write = Callable[[int, list[bytes | memoryview]], int]
-THREADED_GROUP_BYTES: Final = 1 << 22
+THREADED_GROUP_BYTES: Final = 1 << 20
 """Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """While a threaded writer works: how long it waits for the interpreter before it asks the caller's thread for it."""
@@ -42,13 +43,14 @@ class JournalWriteError(UserError, OSError):
 
 
 class _Gathered:
-    """Appends that become one group."""
+    """Appends that become one group: copied into a buffer that is used again, so that the caller's own memory is
+    free at once and stays in the processor's cache."""
 
-    def __init__(self, first_seq: int) -> None:
+    def __init__(self, first_seq: int, buffer: bytearray) -> None:
         self.first_seq = first_seq
         self.records = 0
-        self.bytes = 0
-        self.payloads: list[bytes] = []
+        self.used = 0
+        self.buffer = buffer
 
 
 class JournalWriter(RecordSink):
@@ -136,8 +138,8 @@ class JournalWriter(RecordSink):
         self.next_seq = next_seq
         self.mode: Mode = mode
         self._queue: queue.Queue[_Gathered | None] = queue.Queue(QUEUED_GROUPS)
-        self._gathered = _Gathered(next_seq)
-        self._buffer = bytearray()
+        self._gathered = _Gathered(next_seq, bytearray(self._group_bytes if mode == "threaded" else 0))
+        self._spare: deque[bytearray] = deque()  # appended to by one thread, taken from by the other
         self._stop = threading.Event()
         self._dirty = False
         self._thread: threading.Thread | None = None
@@ -164,21 +166,30 @@ class JournalWriter(RecordSink):
             return
         if count < 1 or not payload or len(payload) % 8 or len(payload) > MAX_PAYLOAD:
             raise ValueError(f"{count} records in {len(payload)} bytes are not a group")
-        self.next_seq += count
         if self.mode == "inline":
+            self.next_seq += count
             self._append_group(first_seq, count, payload)
             return
+        size = len(payload)
         gathered = self._gathered
+        if gathered.used + size > len(gathered.buffer):
+            gathered = self._hand_over()
+            if size > len(gathered.buffer):
+                gathered.buffer = bytearray(size)
+        gathered.buffer[gathered.used : gathered.used + size] = payload
+        gathered.used += size
         gathered.records += count
-        gathered.bytes += len(payload)
-        gathered.payloads.append(payload)
-        if gathered.bytes >= self._group_bytes:
+        self.next_seq += count
+        if gathered.used >= self._group_bytes:
             self._hand_over()
 
-    def _hand_over(self) -> None:
+    def _hand_over(self) -> _Gathered:
+        """Give what is gathered to the writing thread and start anew with a buffer that it has finished with."""
         if self._gathered.records:
             self._queue.put(self._gathered)
-            self._gathered = _Gathered(self.next_seq)
+            buffer = self._spare.popleft() if self._spare else bytearray(self._group_bytes)
+            self._gathered = _Gathered(self.next_seq, buffer)
+        return self._gathered
 
     def append_blob(self, kind: int, ts_ns: int, payload: bytes, aux: int = 0) -> int:
         """Append one blob record (UTF-8 JSON) as a group of its own; return its sequence number."""
@@ -268,16 +279,9 @@ class JournalWriter(RecordSink):
                     self._append_gathered(gathered)
 
     def _append_gathered(self, gathered: _Gathered) -> None:
-        """Copy the appends into one buffer, which is used again: fresh memory would cost more than the copy."""
-        buffer = self._buffer
-        if len(buffer) < gathered.bytes:
-            buffer = self._buffer = bytearray(gathered.bytes)
-        at = 0
-        for payload in gathered.payloads:
-            buffer[at : at + len(payload)] = payload
-            at += len(payload)
-        with memoryview(buffer)[:at] as whole:
+        with memoryview(gathered.buffer)[: gathered.used] as whole:
             self._append_group(gathered.first_seq, gathered.records, whole)
+        self._spare.append(gathered.buffer)
 
     def _sync_often(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
