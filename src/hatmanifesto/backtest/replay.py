@@ -103,7 +103,8 @@ def replay_journal(
         with JournalReader(path) as reader:
             return _Replay(reader, path, strategy, until or Until(), progress).run()
     except DamagedError as error:
-        raise UserError(error.message, error.remedy) from error
+        message = error.message if str(path) in error.message else f"{path}: {error.message}"
+        raise UserError(message, error.remedy) from error
 
 
 class NowhereGateway(OrderGateway):

@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.core.api_validator import ApiValidator
-from hatmanifesto.core.engine import DecisionClock, Engine, EngineSettings
+from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
+from hatmanifesto.core.engine import Engine
 from hatmanifesto.core.maker_router import POLICY_NAMES, MakerRouter
 from hatmanifesto.core.market_view import MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio

@@ -10,13 +10,13 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.core.api_validator import ApiValidator
-from hatmanifesto.core.maker_router import MakerRouter
-from hatmanifesto.core.market_view import FAR_ABOVE, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
+from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
+from hatmanifesto.core.market_view import OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
 from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
-from hatmanifesto.core.strategy import Quote, Quotes, Strategy, View
+from hatmanifesto.core.strategy import Quote, Quotes
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
     INSTRUMENT_MASK,
@@ -70,48 +70,6 @@ from hatmanifesto.model.record import (
     TIMEOUT,
     VENUE_ID,
 )
-
-
-@final
-class EngineSettings:
-    """Times in nanoseconds. `answer_timeout_ns`: how long the venue may take before an order is unknown."""
-
-    def __init__(
-        self,
-        *,
-        answer_timeout_ns: int = 5_000_000_000,
-        max_cancel_attempts: int = 5,
-        equity_interval_ns: int = 1_000_000_000,
-    ) -> None:
-        self.answer_timeout_ns: i64 = answer_timeout_ns
-        self.max_cancel_attempts: i64 = max_cancel_attempts
-        self.equity_interval_ns: i64 = equity_interval_ns
-
-
-@final
-class DecisionClock:
-    """When one desk decides: its strategy, what it sees, and the next moment it may or must decide."""
-
-    def __init__(self, desk: Desk, strategy: Strategy, router: MakerRouter, view: View) -> None:
-        self.desk: Final[Desk] = desk
-        self.strategy: Final[Strategy] = strategy
-        self.router: Final[MakerRouter] = router
-        self.view: Final[View] = view
-        self.triggers: i64 = strategy.triggers
-        self.interval_ns: i64 = strategy.interval_ns
-        if self.triggers & TIMER and self.interval_ns <= 0:
-            raise ValueError(f"a strategy with the TIMER trigger needs interval_ns > 0, got {self.interval_ns}")
-        self.min_interval_ns: i64 = strategy.min_decision_interval_ns
-        self.allowed_ns: i64 = 0
-        self.timer_ns: i64 = NEVER
-        self.deferred_ns: i64 = NEVER
-        self.stale_ns: i64 = NEVER
-        self.pending: i64 = 0
-        self.decisions: i64 = 0
-        self.seen_buy_volume: i64 = 0
-        self.seen_sell_volume: i64 = 0
-        self.seen_trades: i64 = 0
-        self.seen_imbalance: i64 = 0
 
 
 @final
@@ -477,44 +435,10 @@ class Engine(EngineInput):
                 market.mark_price, market.oracle_price, market.funding_rate,
             )  # fmt: skip
         if view.levels > 1:
-            self._fill_levels(view, market)
+            view.fill_levels(market.book)
         self.decide_on_view(clock, now, trigger)
         if clock.triggers & TRADED_THROUGH:
-            self._watch_own_prices(market, desk.holding)
-
-    def _fill_levels(self, view: View, market: MarketView) -> None:
-        bid = view.bid_price
-        ask = view.ask_price
-        bids = market.book.bids
-        asks = market.book.asks
-        for word in range(i64(0), 4 * (view.levels - 1), i64(4)):
-            bid_size: i64 = 0
-            ask_size: i64 = 0
-            if bid > 0:
-                bid = bids.next_price(bid)
-                bid_size = bids.size_at(bid)
-            if ask > 0:
-                ask = asks.next_price(ask)
-                ask_size = asks.size_at(ask)
-            view.set_deeper(word, bid)
-            view.set_deeper(word + 1, bid_size)
-            view.set_deeper(word + 2, ask)
-            view.set_deeper(word + 3, ask_size)
-
-    def _watch_own_prices(self, market: MarketView, holding: Holding) -> None:
-        bid: i64 = 0
-        ask: i64 = FAR_ABOVE
-        for desk in holding.desks:
-            orders = desk.orders
-            for at in range(orders.count):
-                order = orders.items[at]
-                if order.side > 0:
-                    if order.price > bid:
-                        bid = order.price
-                elif order.price < ask:
-                    ask = order.price
-        market.own_bid = bid
-        market.own_ask = ask
+            market.watch_own_prices(desk.holding)
 
     def decide_on_view(self, clock: DecisionClock, now: i64, trigger: i64) -> None:
         """Journal the view, ask the strategy, and carry out what it wants. The replay driver enters here."""

@@ -5,6 +5,7 @@ from typing import Final, final
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from hatmanifesto.core.portfolio import Holding
 from hatmanifesto.model.book import Book, BookSide
 from hatmanifesto.model.market_row import (
     BUY_BIT,
@@ -220,6 +221,22 @@ class MarketView:
     def order_flow_imbalance(self) -> i64:
         """Return the sum of order-flow imbalance so far, size units."""
         return self._top_bid.flow + self._top_ask.flow
+
+    def watch_own_prices(self, holding: Holding) -> None:
+        """Note the best own prices, so that a trade through one of them is told."""
+        bid: i64 = 0
+        ask: i64 = FAR_ABOVE
+        for desk in holding.desks:
+            orders = desk.orders
+            for at in range(orders.count):
+                order = orders.items[at]
+                if order.side > 0:
+                    if order.price > bid:
+                        bid = order.price
+                elif order.price < ask:
+                    ask = order.price
+        self.own_bid = bid
+        self.own_ask = ask
 
     def value_price(self) -> i64:
         """Return the price that positions are valued at: the venue's mark, else the mid; 0 when unknown."""

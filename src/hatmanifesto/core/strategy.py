@@ -6,6 +6,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64, mypyc_attr
 
 from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH
+from hatmanifesto.model.book import Book
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE, pack_side_flags
 
@@ -58,6 +59,27 @@ class View:
         for _ in range(4 * (levels - 1)):
             deeper = append(deeper, i64(0))
         self.deeper_words = deeper
+
+    def fill_levels(self, book: Book) -> None:
+        """Set the levels beyond the first from a book; zeros where it has none."""
+        bid = self.bid_price
+        ask = self.ask_price
+        bids = book.bids
+        asks = book.asks
+        words = self.deeper_words
+        for word in range(i64(0), 4 * (self.levels - 1), i64(4)):
+            bid_size: i64 = 0
+            ask_size: i64 = 0
+            if bid > 0:
+                bid = bids.next_price(bid)
+                bid_size = bids.size_at(bid)
+            if ask > 0:
+                ask = asks.next_price(ask)
+                ask_size = asks.size_at(ask)
+            words[word] = bid
+            words[word + 1] = bid_size
+            words[word + 2] = ask
+            words[word + 3] = ask_size
 
     def set_deeper(self, word: i64, value: i64) -> None:
         """Set one word of the levels beyond the first."""

@@ -80,7 +80,7 @@ def unpack_file_header(start: bytes, name: str) -> FileHeader:
     if not start:
         raise UserError(f"{name} is empty", "nothing was recorded in it: remove it")
     if start[: len(FILE_MAGIC)] != FILE_MAGIC[: len(start)]:
-        raise UserError(f"{name} is not a journal: it does not begin with {FILE_MAGIC!r}")
+        raise UserError(f"{name} is not a journal", "name the file `journal` of a run folder")
     if len(start) < FILE_HEADER_BYTES:
         raise UserError(f"{name} ends inside its file header", "nothing was recorded in it: remove it")
     fields = start[: _FILE_FIELDS.size]
