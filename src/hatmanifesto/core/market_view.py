@@ -74,8 +74,7 @@ class MarketView:
     """Merges the rows of a venue's channels for one instrument.
 
     Volumes and trades count from the start, in size units; order-flow imbalance is the sum of Cont, Kukanov and
-    Stoikov's e (2014)
-    in size units, positive when bids grew or asks shrank.
+    Stoikov's e (2014) in size units, positive when bids grew or asks shrank.
     """
 
     def __init__(self) -> None:
@@ -86,7 +85,6 @@ class MarketView:
         self.oracle_price: i64 = 0
         self.funding_rate: i64 = 0
         self.context_changed: bool = False
-        self.last_trade_price: i64 = 0
         self.buy_volume: i64 = 0
         self.sell_volume: i64 = 0
         self.trades: i64 = 0
@@ -209,7 +207,6 @@ class MarketView:
     def _print(self, meta: i64, price: i64, size: i64) -> i64:
         """Count a trade; return TRADED_THROUGH when it went through an own price, else 0."""
         self.trades += 1
-        self.last_trade_price = price
         if meta & BUY_BIT:
             self.buy_volume += size
         elif meta & SELL_BIT:

@@ -45,7 +45,6 @@ FUNDING: Final = 7
 KIND_MASK: Final = 0xFF
 
 # side, bits 8-9
-SIDE_SHIFT: Final = 8
 BUY_SHIFT: Final = 8
 BUY_BIT: Final = 1 << 8
 """Bid side of a book row, or a buying aggressor of a trade."""

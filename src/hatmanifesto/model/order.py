@@ -68,7 +68,6 @@ class Order:
         self.deadline_ns: i64 = 0
         self.cancel_reason: i64 = 0
         self.cancels_sent: i64 = 0
-        self.kept: bool = False
 
     def remaining(self) -> i64:
         """Return the unfilled size."""
