@@ -202,8 +202,8 @@ class Rig:
             holding.desks.append(desk)
             self.desks.append(desk)
             view = View(holding.instrument)
-            if seat.strategy.depth > 1:
-                view.deepen(seat.strategy.depth)
+            if seat.strategy.depth > 1 or seat.strategy.traded_range:
+                view.deepen(seat.strategy.depth, seat.strategy.traded_range)
             router = MakerRouter(policy, refresh_tolerance)
             self.clocks.append(DecisionClock(desk, seat.strategy, router, view))
         self.portfolio = Portfolio(deposit, self.holdings, self.desks)

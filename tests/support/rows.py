@@ -100,7 +100,7 @@ class Entry(NamedTuple):
     @property
     def wanted(self) -> list[tuple[int, int, int]]:
         """(price, size, side_flags) of what the strategy wanted after this view."""
-        count = self.fields["decision"] >> 24
+        count = self.fields["decision"] >> 24 & 0xFF
         rest = self.words[len(self.words) - 3 * count :]
         return [(rest[at], rest[at + 1], rest[at + 2]) for at in range(0, 3 * count, 3)]
 

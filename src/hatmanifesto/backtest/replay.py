@@ -135,8 +135,11 @@ class RecordedStrategy(Strategy):
 
     def __init__(self) -> None:
         self.wanted: list[tuple[int, int, int]] = []
+        self.hold_reason = 0
 
     def quote(self, view: View, quotes: Quotes) -> None:
+        if self.hold_reason:
+            quotes.hold(self.hold_reason)
         for price, size, flags in self.wanted:
             side = side_of(flags)
             takes = time_in_force_of(flags) == IMMEDIATE_OR_CANCEL
@@ -365,7 +368,7 @@ class _Replay:
             view.trades,
             view.order_flow_imbalance,
         ) = entry.values[1:11]
-        deeper = 4 * (((decision >> 8) & 0xFF) - 1)
+        deeper = 4 * (((decision >> 8) & 0xFF) - 1) + ((decision >> 40) & 0xFF)
         if deeper != len(view.deeper_words):
             raise UserError(f"record {entry.seq}: a view of another depth than the session's plan says")
         for word in range(deeper):
@@ -373,6 +376,7 @@ class _Replay:
         strategy = clock.strategy
         if isinstance(strategy, RecordedStrategy):
             wanted = entry.values[11 + deeper :]
+            strategy.hold_reason = (decision >> 32) & 0xFF
             strategy.wanted = [(wanted[at], wanted[at + 1], wanted[at + 2]) for at in range(0, len(wanted) - 2, 3)]
         try:
             self.engine.decide_on_view(clock, entry.ts_ns, (decision >> 16) & 0xFF)

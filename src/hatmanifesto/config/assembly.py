@@ -69,8 +69,8 @@ def assemble(
         strategy.min_decision_interval_ns = entry.min_interval_ns
         view = View(holding.instrument)
         view.max_position = plan.instruments[entry.instrument].max_position
-        if entry.depth > 1:
-            view.deepen(entry.depth)
+        if entry.depth > 1 or entry.traded_range:
+            view.deepen(entry.depth, entry.traded_range)
         router = MakerRouter(POLICIES[plan.router], entry.refresh_tolerance)
         clocks.append(DecisionClock(desk, strategy, router, view))
     portfolio = Portfolio(plan.deposit, holdings, desks)

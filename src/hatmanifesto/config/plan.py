@@ -77,6 +77,7 @@ class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
     interval_ns: int
     min_interval_ns: int
     depth: int
+    traded_range: bool = False
     refresh_tolerance: int
 
 

@@ -249,6 +249,7 @@ class _Resolver:
             interval_ns=int(strategy.interval_ns) if entry.interval is None else entry.interval,
             min_interval_ns=int(strategy.min_decision_interval_ns) if pause is None else pause,
             depth=int(strategy.depth),
+            traded_range=bool(strategy.traded_range),
             refresh_tolerance=engine.refresh_tolerance_ticks * tick,
         )
         return plan, strategy

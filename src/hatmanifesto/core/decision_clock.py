@@ -5,7 +5,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from hatmanifesto.core.maker_router import MakerRouter
-from hatmanifesto.core.market_view import TIMER
+from hatmanifesto.core.market_view import TIMER, TradedRange
 from hatmanifesto.core.portfolio import Desk
 from hatmanifesto.core.strategy import Strategy, View
 from hatmanifesto.model.ports import NEVER
@@ -51,3 +51,4 @@ class DecisionClock:
         self.seen_sell_volume: i64 = 0
         self.seen_trades: i64 = 0
         self.seen_imbalance: i64 = 0
+        self.traded: Final[TradedRange] = TradedRange()

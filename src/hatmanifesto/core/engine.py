@@ -17,6 +17,7 @@ from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
 from hatmanifesto.core.strategy import Quote, Quotes
+from hatmanifesto.model.holds import HOLD_NO_BOOK, HOLD_STALE_BOOK
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
     INSTRUMENT_MASK,
@@ -112,7 +113,10 @@ class Engine(EngineInput):
         for index, market in enumerate(markets):
             market.instrument = index
         for clock in clocks:
-            markets[clock.desk.holding.instrument.index].wanted |= clock.triggers
+            market = markets[clock.desk.holding.instrument.index]
+            market.wanted |= clock.triggers
+            if clock.view.extras > 0:
+                market.add_range(clock.traded)
 
     # -- the session ------------------------------------------------------------------------------
 
@@ -436,6 +440,8 @@ class Engine(EngineInput):
             )  # fmt: skip
         if view.levels > 1:
             view.fill_levels(market.book)
+        if view.extras > 0:
+            view.take_range(clock.traded)
         self.decide_on_view(clock, now, trigger)
         if clock.triggers & TRADED_THROUGH:
             market.watch_own_prices(desk.holding)
@@ -463,12 +469,13 @@ class Engine(EngineInput):
         self.risk.start_decision()
         quotes = self.quotes
         quotes.count = 0
+        quotes.hold_reason = 0
         # not quoting on an empty, locked, crossed or stale book: what works is withdrawn
-        if (
-            view.bid_price > 0
-            and view.ask_price > view.bid_price
-            and (now - view.book_ts_ns <= self.validator.max_book_age_ns)
-        ):
+        if view.bid_price <= 0 or view.ask_price <= view.bid_price:
+            quotes.hold_reason = HOLD_NO_BOOK
+        elif now - view.book_ts_ns > self.validator.max_book_age_ns:
+            quotes.hold_reason = HOLD_STALE_BOOK
+        else:
             try:
                 clock.strategy.quote(view, quotes)
             except BaseException:

@@ -70,6 +70,25 @@ class Top:
 
 
 @final
+class TradedRange:
+    """The prices that trades reached since it was last taken: highest bought at, lowest sold at; 0 = none.
+
+    A trade whose aggressor the venue lost counts for both.
+    """
+
+    def __init__(self) -> None:
+        self.highest_buy: i64 = 0
+        self.lowest_sell: i64 = 0
+
+    def note(self, meta: i64, price: i64) -> None:
+        """Widen the range by a trade."""
+        if meta & SELL_BIT == 0 and price > self.highest_buy:
+            self.highest_buy = price
+        if meta & BUY_BIT == 0 and (self.lowest_sell == 0 or price < self.lowest_sell):
+            self.lowest_sell = price
+
+
+@final
 class MarketView:
     """Merges the rows of a venue's channels for one instrument.
 
@@ -93,6 +112,8 @@ class MarketView:
         self.instrument: i64 = 0
         self.wanted: i64 = 0  # bits that some strategy waits for
         self.moved: i64 = 0  # the wanted bits that made take_rows return
+        self.ranged: bool = False
+        self.ranges: Final[list[TradedRange]] = []  # of those who ask for one
         self._pending: i64 = 0
         self._top_bid: Final[Top] = Top(self.book.bids)
         self._top_ask: Final[Top] = Top(self.book.asks)
@@ -207,6 +228,9 @@ class MarketView:
     def _print(self, meta: i64, price: i64, size: i64) -> i64:
         """Count a trade; return TRADED_THROUGH when it went through an own price, else 0."""
         self.trades += 1
+        if self.ranged:
+            for one in self.ranges:
+                one.note(meta, price)
         if meta & BUY_BIT:
             self.buy_volume += size
         elif meta & SELL_BIT:
@@ -214,6 +238,11 @@ class MarketView:
         if price > self.own_ask or price < self.own_bid:
             return TRADED_THROUGH
         return 0
+
+    def add_range(self, traded: TradedRange) -> None:
+        """Keep a range of traded prices up to date from here on."""
+        self.ranges.append(traded)
+        self.ranged = True
 
     def order_flow_imbalance(self) -> i64:
         """Return the sum of order-flow imbalance so far, size units."""

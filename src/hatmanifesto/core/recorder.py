@@ -172,7 +172,7 @@ class Recorder:
         count = 13 + more + 3 * quotes.count
         head = VIEW | count << 8 | view.instrument.index << 16
         ts = view.now_ns
-        decision = desk | view.levels << 8 | view.trigger << 16 | quotes.count << 24
+        decision = desk | view.layout | view.trigger << 16 | quotes.count << 24 | quotes.hold_reason << 32
         bid_price = view.bid_price
         bid_size = view.bid_size
         ask_price = view.ask_price

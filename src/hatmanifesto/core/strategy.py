@@ -5,14 +5,16 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64, mypyc_attr
 
-from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH
+from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED_THROUGH, TradedRange
 from hatmanifesto.model.book import Book
+from hatmanifesto.model.holds import MAX_HOLD
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE, pack_side_flags
 
 MAX_QUOTES: Final = 48
 """Quotes a strategy may ask for in one decision: with 20 levels, all that a view record's 255 words hold."""
 MAX_DEPTH: Final = 20
+RANGE_WORDS: Final = 2
 
 _INTERPRETED: Final[bool] = __file__.endswith(".py")
 
@@ -49,16 +51,30 @@ class View:
         self.open_sell_size: i64 = 0
         self.max_position: i64 = 0
         self.levels: i64 = 1
-        # levels beyond the first: bid price, bid size, ask price, ask size each
+        self.extras: i64 = 0
+        # how the record's `decision` tells levels and extras
+        self.layout: i64 = 1 << 8
+        # levels beyond the first: bid price, bid size, ask price, ask size each; then the extras
         self.deeper_words: vec[i64] = vec[i64]()
 
-    def deepen(self, levels: i64) -> None:
-        """Make room for that many levels a side (1 to 20)."""
+    def deepen(self, levels: i64, traded_range: bool = False) -> None:
+        """Make room for that many levels a side (1 to 20), and for the range of traded prices."""
         self.levels = levels
+        self.extras = RANGE_WORDS if traded_range else 0
+        self.layout = levels << 8 | self.extras << 40
         deeper = vec[i64]()
-        for _ in range(4 * (levels - 1)):
+        for _ in range(4 * (levels - 1) + self.extras):
             deeper = append(deeper, i64(0))
         self.deeper_words = deeper
+
+    def take_range(self, traded: TradedRange) -> None:
+        """Set the extras from a range of traded prices, and begin that range anew."""
+        word = 4 * (self.levels - 1)
+        words = self.deeper_words
+        words[word] = traded.highest_buy
+        words[word + 1] = traded.lowest_sell
+        traded.highest_buy = 0
+        traded.lowest_sell = 0
 
     def fill_levels(self, book: Book) -> None:
         """Set the levels beyond the first from a book; zeros where it has none."""
@@ -100,6 +116,25 @@ class View:
     def ask_size_at(self, level: i64) -> i64:
         """Return the ask size of a level, 0 = best. Raises IndexError beyond `levels`."""
         return self.ask_size if level == 0 else self._word(level, 3)
+
+    def highest_buy_price(self) -> i64:
+        """Return the highest price that a buyer paid since the last decision; 0 for no trade.
+
+        Raises IndexError unless the strategy's `traded_range` is set.
+        """
+        return self._extra(0)
+
+    def lowest_sell_price(self) -> i64:
+        """Return the lowest price that a seller got since the last decision; 0 for no trade.
+
+        Raises IndexError unless the strategy's `traded_range` is set.
+        """
+        return self._extra(1)
+
+    def _extra(self, word: i64) -> i64:
+        if self.extras == 0:
+            raise IndexError("the range of traded prices is not in this view; set the strategy's `traded_range`")
+        return self.deeper_words[4 * (self.levels - 1) + word]
 
     def _word(self, level: i64, field: i64) -> i64:
         if level < 1 or level >= self.levels:
@@ -147,6 +182,7 @@ class Quotes:
     def __init__(self) -> None:
         self.items: Final[list[Quote]] = [Quote() for _ in range(MAX_QUOTES)]
         self.count: i64 = 0
+        self.hold_reason: i64 = 0
 
     def bid(self, price: i64, size: i64) -> None:
         """Want a post-only buy."""
@@ -163,6 +199,12 @@ class Quotes:
     def exit(self, side: i64, price: i64, size: i64, post_only: bool = True) -> None:
         """Want a reduce-only order: post-only, or immediate-or-cancel up to the limit price."""
         self._add(side, price, size, POST_ONLY if post_only else IMMEDIATE_OR_CANCEL, True, EXIT)
+
+    def hold(self, reason: i64) -> None:
+        """Say why a side or both are left out: a number of model.holds (1 to 255), journaled with the decision."""
+        if reason < 1 or reason > MAX_HOLD:
+            raise QuoteError(f"a reason for holding back must lie between 1 and {MAX_HOLD}, got {reason}")
+        self.hold_reason = reason
 
     def _add(self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> None:
         if _INTERPRETED:
@@ -191,13 +233,14 @@ class Strategy:
 
     `triggers` is a sum of BEST_CHANGED, TRADED_THROUGH, OWN_EVENT and TIMER. A decision comes at most every
     `min_decision_interval_ns` of event time; with TIMER also every `interval_ns`. `depth` levels of the book
-    are in the View (1 to 20).
+    are in the View (1 to 20); with `traded_range` also the highest and lowest price traded since the last decision.
     """
 
     triggers: i64 = BEST_CHANGED | TRADED_THROUGH | OWN_EVENT
     interval_ns: i64 = 1_000_000_000
     min_decision_interval_ns: i64 = 10_000_000
     depth: i64 = 1
+    traded_range: bool = False
 
     def quote(self, view: View, quotes: Quotes) -> None:
         """Say which orders should be working now: call quotes.bid, quotes.ask, quotes.take or quotes.exit."""

@@ -170,12 +170,13 @@ def _decode(batch: Batch, kind: int) -> Columns:
         raise DamagedError(f"record {columns['seq'][0]} has kind {kind}, which nobody assigned")
     extra = ((heads >> 8) & 0xFF) - (2 + len(names))
     levels = np.zeros(len(at), dtype=np.int64)
-    wanted = levels
+    wanted = extras = levels
     if kind == record.VIEW:
         decision = batch.words[at + 2]
         levels = ((decision >> 8) & 0xFF) - 1
         wanted = (decision >> 24) & 0xFF
-    odd = extra != _LEVEL_WORDS * levels + _WANTED_WORDS * wanted
+        extras = (decision >> 40) & 0xFF
+    odd = extra != _LEVEL_WORDS * levels + extras + _WANTED_WORDS * wanted
     if np.any(odd):
         wrong = columns["seq"][int(np.argmax(odd))]
         raise DamagedError(f"record {wrong} ({record.KIND_NAMES[kind]}) does not have the length of its kind")
@@ -183,7 +184,11 @@ def _decode(batch: Batch, kind: int) -> Columns:
         columns[name] = batch.words[at + (2 + place)]
     rest = at + (2 + len(names))
     _add_groups(columns, batch.words, rest, levels, LEVEL_NAMES, 2)
-    _add_groups(columns, batch.words, rest + _LEVEL_WORDS * levels, wanted, WANTED_NAMES, 1)
+    rest = rest + _LEVEL_WORDS * levels
+    for place, name in enumerate(record.EXTRA_NAMES[: int(extras.max(initial=0))]):
+        columns[name] = np.zeros(len(at), dtype=np.int64)
+        columns[name][extras > place] = batch.words[rest[extras > place] + place]
+    _add_groups(columns, batch.words, rest + extras, wanted, WANTED_NAMES, 1)
     return columns
 
 

@@ -43,6 +43,7 @@ class Record(NamedTuple):
         if self.kind == record.VIEW:
             decision = self.values[0]
             names += [f"{name}_{n}" for n in range(2, 1 + (decision >> 8 & 0xFF)) for name in LEVEL_NAMES]
+            names += record.EXTRA_NAMES[: decision >> 40 & 0xFF]
             names += [f"{name}_{n}" for n in range(1, 1 + (decision >> 24 & 0xFF)) for name in WANTED_NAMES]
         return dict(zip(names, self.values, strict=False))
 

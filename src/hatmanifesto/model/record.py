@@ -68,9 +68,11 @@ INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PA
 """Kinds that went into the engine (a VIEW also says what the strategy answered); the other packed kinds came out."""
 
 FIELDS: Final = {
-    # aux: instrument. `decision` = desk | levels a side << 8 | triggers << 16 | wanted quotes << 24.
+    # aux: instrument. `decision` = desk | levels a side << 8 | triggers << 16 | wanted quotes << 24
+    # | reason for holding back << 32 (model.holds; 0 = none) | extra words << 40.
     # After the named words come the levels beyond the first, four words each (bid price, bid size, ask price,
-    # ask size), then what the strategy wanted, three words each (price, size, side_flags as in SUBMIT).
+    # ask size), then the extra words (EXTRA_NAMES) if the strategy asked for them, then what it wanted, three
+    # words each (price, size, side_flags as in SUBMIT).
     VIEW: (
         "decision",
         "bid_price",
@@ -111,6 +113,8 @@ FIELDS: Final = {
     FAULT: ("order_id", "value", "limit"),
 }
 """Names of a packed kind's words from word 2 on; the source of the journal's documentation and decoders."""
+EXTRA_NAMES: Final = ("highest_buy_price", "lowest_sell_price")
+"""A view's extra words, in their order: the range of prices traded since the desk's last decision, 0 = none."""
 
 HEADER_LOW: Final = 0xFFFFFFFF
 CHECK_MASK: Final = 0x7FFFFFFF
