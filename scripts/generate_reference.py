@@ -269,6 +269,14 @@ MEANINGS: Final = {
         "How own orders fill, see [backtesting](backtesting.md). `auto`: `queue` where the tape has"
         " trades, `cross` where it has none.",
     ),
+    "exchange.queue_model": Meaning(
+        "",
+        "How the exchange model `queue` divides what a level loses besides prints between the size before an own"
+        " order and the size behind it, see [queue models](queue-models.md). Other exchange models have no queue.",
+    ),
+    "exchange.queue_power": Meaning(
+        "", "The exponent n of `power`, `power2` and `power3`, 0.001 to 100; the other queue models have none."
+    ),
     "exchange.order_entry_latency": Meaning("ns to h", "From the engine to the venue."),
     "exchange.response_latency": Meaning("ns to h", "From the venue back to the engine."),
     "exchange.latency_file": Meaning(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from hatmanifesto.backtest.exchange import build_queue_model
 from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
 from hatmanifesto.core.engine import Engine
@@ -16,7 +17,7 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import ROW_WORDS, WORD_LOCAL_TS, row_words
 from hatmanifesto.model.order import POST_ONLY, Order
 from hatmanifesto.model.ports import NEVER, OrderGateway
-from hatmanifesto.simulation.latency import ConstantLatency
+from hatmanifesto.simulation.latency import ConstantLatency, OrderLatency
 from hatmanifesto.simulation.matcher import Matcher
 from hatmanifesto.simulation.queue_matcher import QueueMatcher
 from hatmanifesto.simulation.reference_matcher import ReferenceMatcher
@@ -382,10 +383,12 @@ class Answer(NamedTuple):
     side: int
 
 
-def a_matcher(model: str, instrument: Instrument, responses: Line, latency: ConstantLatency) -> Matcher:
+def a_matcher(model: str, instrument: Instrument, responses: Line, latency: OrderLatency) -> Matcher:
+    """`reference`, `cross`, `queue` (risk-averse), or `queue` with the queue model of that name."""
     if model == "reference":
         return ReferenceMatcher(instrument, responses, latency)
-    return QueueMatcher(instrument, responses, latency, model == "queue")
+    queue = build_queue_model("risk_averse" if model in ("queue", "cross") else model, 2000, instrument)
+    return QueueMatcher(instrument, responses, latency, model != "cross", queue)
 
 
 class Backtest(NamedTuple):

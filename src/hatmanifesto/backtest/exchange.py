@@ -1,16 +1,18 @@
 """The simulated venue of a run: the exchange model that fits the tape, and what it assumes."""
 
+from decimal import Decimal
 from typing import NamedTuple
 
 from hatmanifesto.backtest.survey import Survey
 from hatmanifesto.backtest.tape.format import TapeLike
-from hatmanifesto.config.plan import SessionPlan
+from hatmanifesto.config.plan import ExchangePlan, SessionPlan
 from hatmanifesto.config.quantities import duration_text
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.simulation.latency import ConstantLatency, OrderLatency, RecordedLatency
 from hatmanifesto.simulation.matcher import Matcher
 from hatmanifesto.simulation.queue_matcher import QueueMatcher
+from hatmanifesto.simulation.queue_models import PROBABILITIES, ProbabilisticQueue, QueueModel, RiskAverseQueue
 from hatmanifesto.simulation.reference_matcher import ReferenceMatcher
 from hatmanifesto.simulation.replay_market import ReplayMarket
 from hatmanifesto.simulation.wire import Line
@@ -54,7 +56,8 @@ def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrum
         if name == "reference":
             matchers.append(ReferenceMatcher(instrument, responses, latency))
         else:
-            matchers.append(QueueMatcher(instrument, responses, latency, name == "queue"))
+            queue = build_queue_model(exchange.queue_model, exchange.queue_power_thousandths, instrument)
+            matchers.append(QueueMatcher(instrument, responses, latency, name == "queue", queue))
     return ReplayMarket(
         tape.stream("exchange"),
         tape.stream("receiver"),
@@ -66,11 +69,18 @@ def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrum
     )
 
 
+def build_queue_model(name: str, power_thousandths: int, instrument: Instrument) -> QueueModel:
+    """Return the queue model of that name for an instrument; ValueError when there is none."""
+    if name == "risk_averse":
+        return RiskAverseQueue()
+    if name not in PROBABILITIES:
+        raise ValueError(f"there is no queue model {name!r}")
+    return ProbabilisticQueue(PROBABILITIES[name], power_thousandths or 1000, 10 ** int(instrument.size_scale))
+
+
 _ASSUMES = {
     "queue": [
-        "A resting order waits behind all the size that stood at its price when it arrived. Cancels of others"
-        " are taken to come from behind it, so it moves up only by prints and by a level shrinking below"
-        " the size ahead. Real queues are often quicker: fills may come later here than they would have.",
+        "A resting order waits behind all the size that stood at its price when it arrived.",
         "A print fills own orders at its price only beyond the size ahead of them, and each print, like each"
         " shown size, is used once. The market does not react to own orders: no one steps in front, no one"
         " pulls a quote. With sizes that matter to the market, results are too good.",
@@ -88,6 +98,31 @@ _ASSUMES = {
 }
 
 
+_BEHIND = {
+    "power": "b^n / (b^n + f^n)",
+    "power2": "(b / (b + f))^n",
+    "power3": "1 - (f / (b + f))^n",
+    "log": "ln(1 + b) / (ln(1 + b) + ln(1 + f))",
+    "log2": "ln(1 + b) / ln(1 + b + f)",
+}
+
+
+def _queue_words(exchange: ExchangePlan) -> str:
+    if exchange.queue_model == "risk_averse":
+        return (
+            "Cancels of others are taken to come from behind an own order, so it moves up only by prints and by a"
+            " level shrinking below the size ahead. Real queues are often quicker: fills may come later here than"
+            " they would have."
+        )
+    power = Decimal(exchange.queue_power_thousandths).scaleb(-3).normalize()
+    exponent = f" with n = {power:f}" if exchange.queue_power_thousandths else ""
+    return (
+        f"Of what a level loses besides prints, {_BEHIND[exchange.queue_model]}{exponent} is taken to come from"
+        " behind an own order, f and b being the size before and behind it; the rest moves it up. An expectation,"
+        " no knowledge: single fills come earlier or later than they would have."
+    )
+
+
 def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
     """Say in words what this run assumes and where that is wrong."""
     exchange = plan.exchange
@@ -95,6 +130,8 @@ def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
     for model in dict.fromkeys(models):
         names = ", ".join(entry.name for entry, name in zip(plan.instruments, models, strict=True) if name == model)
         words += [f"{model} ({names}): {text}" for text in _ASSUMES[model]]
+        if model == "queue":
+            words.append(f"queue model {exchange.queue_model}: {_queue_words(exchange)}")
     if exchange.latency_samples:
         words.append(
             f"Order latency follows {len(exchange.latency_samples)} recorded samples: the last one before"

@@ -82,9 +82,11 @@ class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The simulated venue: model, latencies in ns; `constant_feed_ns` -1 means as recorded."""
+    """The simulated venue: models, latencies in ns; `constant_feed_ns` -1 means as recorded."""
 
     model: str
+    queue_model: str = "risk_averse"
+    queue_power_thousandths: int = 0
     entry_ns: int
     response_ns: int
     latency_samples: list[tuple[int, int, int]] = []

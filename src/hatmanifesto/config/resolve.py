@@ -9,7 +9,14 @@ from typing import Any, Final, NamedTuple
 from hatmanifesto.config.plan import DeskPlan, ExchangePlan, InstrumentPlan, SessionPlan, StrategyPlan
 from hatmanifesto.config.problems import Problem, refuse, shown, suggestion
 from hatmanifesto.config.quantities import parameter, to_units
-from hatmanifesto.config.settings import DEFAULT, Draft, ExchangeSettings, InstrumentRisk, StrategySettings
+from hatmanifesto.config.settings import (
+    DEFAULT,
+    POWER_MODELS,
+    Draft,
+    ExchangeSettings,
+    InstrumentRisk,
+    StrategySettings,
+)
 from hatmanifesto.config.strategies import StrategyClass, load_strategy, make_strategy
 from hatmanifesto.core.market_view import TRIGGER_NAMES
 from hatmanifesto.core.strategy import MAX_DEPTH, Strategy
@@ -264,11 +271,19 @@ class _Resolver:
             samples = read or []
         return ExchangePlan(
             model=settings.model,
+            queue_model=settings.queue_model,
+            queue_power_thousandths=self.queue_power(settings),
             entry_ns=settings.order_entry_latency,
             response_ns=settings.response_latency,
             latency_samples=samples,
             constant_feed_ns=-1 if settings.feed == "recorded" else settings.feed,
         )
+
+    def queue_power(self, settings: ExchangeSettings) -> int:
+        """Return the exponent of the queue model in thousandths, 0 for a model without one."""
+        if settings.queue_model not in POWER_MODELS:
+            return 0
+        return self.units("exchange.queue_power", settings.queue_power, 3)
 
 
 def read_latency(path: Path) -> list[tuple[int, int, int]]:

@@ -21,6 +21,8 @@ DEFAULT: Final = "default"
 """The section of `risk.instrument` that holds for every instrument without one of its own."""
 TriggerName = Literal["best_changed", "traded_through", "own_event", "timer"]
 ExchangeModel = Literal["auto", "queue", "cross", "reference"]
+QueueModelName = Literal["risk_averse", "power", "power2", "power3", "log", "log2"]
+POWER_MODELS: Final = ("power", "power2", "power3")
 
 
 class Section(BaseModel):
@@ -100,11 +102,15 @@ class EngineSection(Section):
 class ExchangeSettings(Section):
     """`[exchange]`: the simulated venue.
 
+    `queue_model` is how the exchange model `queue` reads what a level loses besides prints; `queue_power` the exponent
+    of the powers.
     A `latency_file` (CSV of time_ns,entry_ns,response_ns) replaces the constant latencies. `feed` is
     `recorded` (rows reach the engine when they reached the recorder) or a constant delay.
     """
 
     model: ExchangeModel = "auto"
+    queue_model: QueueModelName = "risk_averse"
+    queue_power: Annotated[Amount, Field(ge=Decimal("0.001"), le=100)] = Decimal("3")
     order_entry_latency: Duration = 10_000_000
     response_latency: Duration = 10_000_000
     latency_file: Annotated[str, Field(min_length=1)] | None = None

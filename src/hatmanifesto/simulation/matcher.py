@@ -44,7 +44,11 @@ FAR_ABOVE: Final = (1 << 60) - 1
 
 @final
 class RestingOrder:
-    """An own order at the venue. `ahead` is the market's size before it in its level's queue."""
+    """An own order at the venue. `ahead` is the market's size before it in its level's queue.
+
+    The queue model's own memory: the level's size when last reported, prints since that it does not show yet with
+    the moment of the last one, and the part of a size unit (2^-30) by which the order has moved up.
+    """
 
     def __init__(self) -> None:
         self.order_id: i64 = 0
@@ -52,6 +56,10 @@ class RestingOrder:
         self.price: i64 = 0
         self.remaining: i64 = 0
         self.ahead: i64 = 0
+        self.shown: i64 = 0
+        self.printed: i64 = 0
+        self.printed_ns: i64 = 0
+        self.fraction: i64 = 0
         self.reduce_only: bool = False
         self.resting: bool = False
         self.end: i64 = FIND_ABSENT

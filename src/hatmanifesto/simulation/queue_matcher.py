@@ -1,7 +1,7 @@
 """The exchange models `queue` and `cross`: own orders against a recorded market, liquidity never filled twice.
 
-The tape is history: it does not react. An own maker order waits behind the size that stood at its price when it arrived
-(risk-averse queue: cancels are assumed to come from behind it, so only prints and a shrinking level move it up) and
+The tape is history: it does not react. An own maker order waits behind the size that stood at its price when it
+arrived, moves up by prints and as its queue model says (`queue_models`: risk-averse unless chosen otherwise), and
 shares each print with the other own orders in price-time priority. An own taker order takes the sizes shown, level
 by level, and what it took stays taken until the level shrinks below it. `cross` ignores prints: for
 tapes without trades, an order fills only from sizes shown at or through its price.
@@ -26,6 +26,7 @@ from hatmanifesto.model.reasons import (
 )
 from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.matcher import Matcher, OwnSide, RestingOrder
+from hatmanifesto.simulation.queue_models import QueueModel, RiskAverseQueue
 from hatmanifesto.simulation.wire import Line
 
 UNSEEN: Final = (1 << 61) - 1
@@ -68,10 +69,18 @@ class TakenLiquidity:
 
 @final
 class QueueMatcher(Matcher):
-    """See the module's text. `use_trades` False is the model `cross`."""
+    """See the module's text. `use_trades` False is the model `cross`, which asks no queue model."""
 
-    def __init__(self, instrument: Instrument, responses: Line, latency: OrderLatency, use_trades: bool) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        responses: Line,
+        latency: OrderLatency,
+        use_trades: bool,
+        queue: QueueModel | None = None,
+    ) -> None:
         super().__init__(instrument, responses, latency)
+        self.queue: Final[QueueModel] = queue if queue is not None else RiskAverseQueue()
         self.use_trades: Final[bool] = use_trades
         self._partly_reported: bool = False
         self.taken_bids: Final[TakenLiquidity] = TakenLiquidity(self.book.bids)
@@ -106,10 +115,7 @@ class QueueMatcher(Matcher):
             shown.level_now(price, size)
         key = price * same.side
         if same.worst_key <= key <= same.best_key:
-            for at in range(same.count):
-                order = same.orders[at]
-                if order.price == price and order.ahead > size:
-                    order.ahead = size
+            self._reported(same, price, size, now)
         if meta & MORE:
             self._partly_reported = True
         elif self._partly_reported:
@@ -125,22 +131,34 @@ class QueueMatcher(Matcher):
         if self.taken_asks.taken:
             self.taken_asks.book_now()
         if self.bids.count > 0:
-            self._cap_all(self.bids, self.book.bids)
+            self._report_all(self.bids, self.book.bids, now)
             self._meet(self.bids, self.taken_asks, now)
         if self.asks.count > 0:
-            self._cap_all(self.asks, self.book.asks)
+            self._report_all(self.asks, self.book.asks, now)
             self._meet(self.asks, self.taken_bids, now)
 
-    def _cap_all(self, own: OwnSide, side: BookSide) -> None:
+    def _reported(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
+        """Tell the orders at a price what their level shows; a younger one never comes to stand before an older."""
+        least: i64 = 0
+        for at in range(own.count):
+            order = own.orders[at]
+            if order.price == price:
+                self.queue.reported(order, size, now)
+                if order.ahead < least:
+                    order.ahead = least
+                least = order.ahead
+
+    def _report_all(self, own: OwnSide, side: BookSide, now: i64) -> None:
+        """Tell every order whose level is visible what it shows."""
         if side.best < 0:
             return
         worst = side.worst_price()
+        last: i64 = 0
         for at in range(own.count):
-            order = own.orders[at]
-            if (order.price - worst) * order.side >= 0:
-                shown = side.size_at(order.price)
-                if order.ahead > shown:
-                    order.ahead = shown
+            price = own.orders[at].price
+            if price != last and (price - worst) * own.side >= 0:
+                self._reported(own, price, side.size_at(price), now)
+            last = price
 
     def _print(self, meta: i64, price: i64, size: i64, now: i64) -> None:
         """Share a print among own orders that stand at its price or better, best and oldest first."""
@@ -175,6 +193,7 @@ class QueueMatcher(Matcher):
                     order.ahead -= passed
                 else:
                     order.ahead = 0
+                self.queue.printed(order, size, now)
             if left > 0 and order.ahead == 0:
                 done = self._fill_resting(order, left, now)
                 left -= done
@@ -264,10 +283,13 @@ class QueueMatcher(Matcher):
                 self.expire(now, order, VENUE_NO_MATCH)
             return
         own_side = self.book.bids if side > 0 else self.book.asks
+        shown: i64 = 0
         if self.book.depth_limited() and own_side.best >= 0 and (price - own_side.worst_price()) * side < 0:
             order.ahead = UNSEEN
         else:
-            order.ahead = own_side.size_at(price)
+            shown = own_side.size_at(price)
+            order.ahead = shown
+        self.queue.joined(order, shown)
         self.rest(order, now)
 
     def _take(self, order: RestingOrder, opposite: TakenLiquidity, now: i64) -> None:
