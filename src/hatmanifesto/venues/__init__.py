@@ -1,0 +1,1 @@
+"""Venues: the port that a venue's adapter implements, and the adapters."""

@@ -1,0 +1,1 @@
+"""From an action to a signature that the venue recovers to the right address, and back."""

@@ -1,0 +1,1 @@
+"""What travels: actions to the venue, and every message and answer from it."""
