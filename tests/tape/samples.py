@@ -2,11 +2,16 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hatmanifesto.backtest.tape.format import InstrumentSpec, Rows
+from hatmanifesto.backtest.tape.format import InstrumentSpec, Rows, as_rows
+from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
+from hatmanifesto.backtest.tape.importers.request import ImportRequest
+from hatmanifesto.backtest.tape.reader import Tape
+from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.model.market_row import CHANNEL_BOOK, CHANNEL_TRADES, DEPTH, MORE, TRADE, make_meta
 
 BTC = InstrumentSpec(name="BTC", venue="hyperliquid", price_scale=1, size_scale=5, significant_figures=5)
@@ -81,3 +86,18 @@ def write_recorder(
             path = folder / f"{kind}_{coin}.csv{'.gz' if packed else ''}"
             path.write_bytes(gzip.compress(text) if packed else text)
     return folder
+
+
+def import_tape(sources: Path | list[Path], target: Path, wanted: str = "", **options: Any) -> Tape:
+    """Import as the command does and open the tape; `wanted` is the format expected."""
+    found, files = find_source([sources] if isinstance(sources, Path) else sources)
+    assert wanted in ("", found)
+    with TapeWriter(target) as writer:
+        IMPORTERS[found](ImportRequest(files=files, **options), writer, lambda done, total: None)
+    return Tape.open(target)
+
+
+def tape_rows(tape: Tape, name: str = "exchange") -> Rows:
+    """All rows of a stream."""
+    stream = tape.stream(name)
+    return np.concatenate([as_rows(stream.chunk(i)) for i in range(stream.count)])

@@ -120,7 +120,7 @@ def prepare(tmp_path: Path, case: str) -> list[str | Path]:
         ("empty file", "is empty"),
         ("empty folder", "holds no recording"),
         ("unknown content", "--format"),
-        ("unknown format", "choose from hyperliquid-recorder, hyperliquid-archive, hftbacktest"),
+        ("unknown format", "choose from hyperliquid-recorder, "),
         ("header only", "holds no market data"),
         ("truncated gz", "trades_BTC.csv.gz is cut off or damaged"),
         ("truncated lz4", "a.lz4"),

@@ -27,14 +27,17 @@ def import_recording(
     output: _TargetOption,
     source_format: Annotated[
         str,
-        typer.Option("--format", help="hyperliquid-recorder, hyperliquid-archive or hftbacktest; else guessed."),
+        typer.Option("--format", help="A name of docs/tapes.md, such as binance-ws; left out: guessed."),
     ] = "",
     instrument: Annotated[
         list[str] | None, typer.Option(help="Only this coin; repeat for several. Left out: all.")
     ] = None,
-    tick: Annotated[str, typer.Option(help="Price step, for hftbacktest files: 0.1")] = "",
-    lot: Annotated[str, typer.Option(help="Size step, for hftbacktest files: 0.001")] = "",
-    name: Annotated[str, typer.Option(help="Instrument name, for hftbacktest files.")] = "",
+    tick: Annotated[str, typer.Option(help="Price step where the recording does not say it: 0.1")] = "",
+    lot: Annotated[str, typer.Option(help="Size step where the recording does not say it: 0.001")] = "",
+    name: Annotated[str, typer.Option(help="Instrument name where the recording does not say it.")] = "",
+    clock: Annotated[
+        str, typer.Option(help="Receive times before the venue's: correct, keep, or a time to add to all: 1.27s")
+    ] = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse crossed or one-sided books instead of dropping them.")
     ] = False,
@@ -49,7 +52,9 @@ def import_recording(
 
         found, files = find_source(source, source_format)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped import cleans up like Ctrl-C
-        request = ImportRequest(files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict)
+        request = ImportRequest(
+            files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict, clock=clock
+        )
         with TapeWriter(output, overwrite=force) as writer, voice.progress() as bar:
             task = bar.add_task(f"importing {found}", total=None)
             footer = IMPORTERS[found](
@@ -172,9 +177,9 @@ def _dropped(statistics: dict[str, Any]) -> list[tuple[str, str, str]]:
     for coin, counts in statistics.get("instruments", {}).items():
         for name, value in [
             *counts.items(),
-            *(("snapshots_" + k, v) for k, v in counts["snapshots"].items()),
+            *(("snapshots_" + k, v) for k, v in counts.get("snapshots", {}).items()),
         ]:
-            if value and (name.endswith("dropped") or name.endswith("locked")):
+            if isinstance(value, int) and value and (name.endswith("dropped") or name.endswith("locked")):
                 found.append((coin, name.replace("_", " "), f"{value:,}"))
     return found
 

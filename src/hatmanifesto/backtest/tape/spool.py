@@ -5,7 +5,7 @@ memory; the two streams are gathered from the file in order.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,10 +44,13 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def add(self, rows: Rows, *, priority: int = 0, at: NDArray[np.int64] | None = None) -> tuple[int, int]:
+    def add(
+        self, rows: Rows, *, priority: int | NDArray[np.int64] = 0, at: NDArray[np.int64] | None = None
+    ) -> tuple[int, int]:
         """Add whole messages; returns the first and the exclusive last message number.
 
-        `at` tells for every message who saw it: 1 the exchange, 2 the receiver, 3 both (the default).
+        `priority` is one for all or one a message. `at` tells for every message who saw it: 1 the exchange,
+        2 the receiver, 3 both (the default).
         """
         first = self._messages
         if len(rows) == 0:
@@ -61,7 +64,7 @@ class Spool:
             rows[starts, LOCAL],
             starts + self._rows,
             ends - starts,
-            np.full(len(ends), priority, np.int64),
+            np.full(len(ends), priority, np.int64) if isinstance(priority, int) else priority,
             both if at is None else at,
         )
         for key, column in zip(_KEYS, columns, strict=True):
@@ -75,13 +78,27 @@ class Spool:
         """Leave messages out of the tape, by number."""
         self._dropped.append(messages)
 
-    def write(self, writer: TapeWriter) -> dict[str, int]:
-        """Write both streams, or one when their order is the same; returns message counts."""
+    def write(
+        self,
+        writer: TapeWriter,
+        *,
+        adjust: Callable[[Rows], None] | None = None,
+        clock: Callable[[int], int] | None = None,
+    ) -> dict[str, int]:
+        """Write both streams, or one when their order is the same; returns message counts.
+
+        `adjust` changes rows in place on their way out: prices and sizes, not times or flags. `clock` is asked
+        what to add to all receipt times, given the least latency (nanoseconds) of the messages that both sides saw.
+        """
         column = {key: np.concatenate([*parts, np.empty(0, np.int64)]) for key, parts in self._parts.items()}
         self._parts = {key: [] for key in _KEYS}
         for dropped in self._dropped:
             column["sides"][dropped] = 0
         exch, local, sides = column["exch"], column["local"], column["sides"]
+        shift = 0
+        if clock is not None and (sides != 0).any():
+            shift = clock(int((local - exch)[sides != 0].min()))
+            local += shift
         by_exchange = np.lexsort((column["priority"], exch))
         if self._keep_file_order:
             by_receiver = np.argsort(local, kind="stable")
@@ -90,11 +107,11 @@ class Spool:
         by_exchange = by_exchange[sides[by_exchange] & _AT_EXCHANGE != 0]
         by_receiver = by_receiver[sides[by_receiver] & _AT_RECEIVER != 0]
         writer.begin("exchange")
-        for rows in self._gather(column, by_exchange):
+        for rows in self._gather(column, by_exchange, shift, adjust):
             writer.append(rows)
         if not np.array_equal(by_exchange, by_receiver):
             writer.begin("receiver")
-            for rows in self._gather(column, by_receiver):
+            for rows in self._gather(column, by_receiver, shift, adjust):
                 writer.append(rows)
         kept = sides != 0
         return {
@@ -102,7 +119,13 @@ class Spool:
             "received_before_sent": int((kept & (local < exch)).sum()),
         }
 
-    def _gather(self, column: dict[str, NDArray[np.int64]], order: NDArray[np.intp]) -> Iterator[Rows]:
+    def _gather(
+        self,
+        column: dict[str, NDArray[np.int64]],
+        order: NDArray[np.intp],
+        shift: int,
+        adjust: Callable[[Rows], None] | None,
+    ) -> Iterator[Rows]:
         if len(order) == 0:
             return
         self._file.flush()
@@ -115,6 +138,10 @@ class Spool:
             chosen = order[begin:end]
             lengths = column["length"][chosen]
             before = np.cumsum(lengths) - lengths
-            rows = np.repeat(column["start"][chosen] - before, lengths) + np.arange(int(lengths.sum()))
-            yield np.asarray(stored[rows])
+            places = np.repeat(column["start"][chosen] - before, lengths) + np.arange(int(lengths.sum()))
+            rows = np.array(stored[places])
+            rows[:, LOCAL] += shift
+            if adjust is not None:
+                adjust(rows)
+            yield rows
             begin = end

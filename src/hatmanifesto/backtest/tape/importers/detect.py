@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from hatmanifesto.backtest.tape.format import Footer
+from hatmanifesto.backtest.tape.importers.csv_blocks import read_header
+from hatmanifesto.backtest.tape.importers.files import open_recording
 from hatmanifesto.backtest.tape.importers.hftbacktest_npz import import_npz
 from hatmanifesto.backtest.tape.importers.hyperliquid_archive import import_archive
 from hatmanifesto.backtest.tape.importers.hyperliquid_recorder import (
     import_recorder,
-    read_header,
     recorder_columns,
 )
+from hatmanifesto.backtest.tape.importers.hyperliquid_ws import import_ws
 from hatmanifesto.backtest.tape.importers.request import ImportRequest, Progress
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.errors import UserError
@@ -21,13 +23,22 @@ Importer = Callable[[ImportRequest, TapeWriter, Progress], Footer]
 IMPORTERS: Final[dict[str, Importer]] = {
     "hyperliquid-recorder": import_recorder,
     "hyperliquid-archive": import_archive,
+    "hyperliquid-ws": import_ws,
     "hftbacktest": import_npz,
 }
 _FORMATS: Final = ", ".join(IMPORTERS)
 _SUFFIXES: Final = {
     "hyperliquid-recorder": (".csv", ".csv.gz"),
     "hyperliquid-archive": (".lz4", ".jsonl"),
+    "hyperliquid-ws": (".gz", ".jsonl", ".lz4", ".txt"),
     "hftbacktest": (".npz", ".npy"),
+}
+
+_FIRST_LINE: Final = 1 << 20
+_FIRST_WORDS: Final = 200
+_MESSAGE_WORDS: Final = {
+    b'"raw"': "hyperliquid-archive",
+    b'"channel"': "hyperliquid-ws",
 }
 
 
@@ -75,10 +86,30 @@ def _guess(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}", "check its name and permissions") from error
     if not head:
         raise UserError(f"{path} is empty", "leave it out, or record it again")
-    if head[:4] == b"\x04\x22\x4d\x18" or path.suffix == ".lz4" or head.lstrip()[:1] == b"{":
-        return "hyperliquid-archive"
     if head[:6] == b"\x93NUMPY" or path.suffix == ".npz":
         return "hftbacktest"
-    if head[:2] == b"\x1f\x8b" or path.name.endswith((".csv", ".csv.gz")):
+    packed = head[:2] == b"\x1f\x8b" or head[:4] == b"\x04\x22\x4d\x18"
+    if packed or head[:1].isdigit() or head.lstrip()[:1] == b"{":
+        found = _guess_messages(path)
+        if found:
+            return found
+    if path.suffix == ".lz4":
+        return "hyperliquid-archive"
+    if packed or path.name.endswith((".csv", ".csv.gz")):
         return "hyperliquid-recorder" if recorder_columns(read_header(path)) else ""
+    return ""
+
+
+def _guess_messages(path: Path) -> str:
+    """Tell raw captures apart by what their first line's message has; '' when that is no message."""
+    with open_recording(path) as recording:
+        line = recording.text.readline(_FIRST_LINE).strip()
+    stamp, _, message = line.partition(b" ")
+    if line[:1] == b"{":
+        stamp, message = b"", line
+    if (stamp and not stamp.isdigit()) or message.lstrip()[:1] != b"{":
+        return ""
+    for word, name in _MESSAGE_WORDS.items():
+        if word in message[:_FIRST_WORDS]:
+            return name
     return ""

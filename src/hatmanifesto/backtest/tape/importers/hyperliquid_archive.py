@@ -7,16 +7,14 @@ import calendar
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import lz4.frame
 import msgspec
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from hatmanifesto.backtest.tape.format import PRICE, SIZE, Footer, Source
-from hatmanifesto.backtest.tape.importers.decimals import decimal_units, decimals_of, filled
+from hatmanifesto.backtest.tape.format import Footer, Source
+from hatmanifesto.backtest.tape.importers.decimals import decimals_of
+from hatmanifesto.backtest.tape.importers.files import open_recording
 from hatmanifesto.backtest.tape.importers.hyperliquid_perps import (
     PRICE_AND_SIZE_DECIMALS,
     perp,
@@ -30,27 +28,19 @@ from hatmanifesto.backtest.tape.importers.request import (
     describe_files,
     malformed,
 )
-from hatmanifesto.backtest.tape.importers.snapshots import SnapshotCounts, Snapshots, snapshot_rows
+from hatmanifesto.backtest.tape.importers.snapshots import Levels, SnapshotTexts, TextSnapshot
 from hatmanifesto.backtest.tape.spool import Spool
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.errors import UserError
-from hatmanifesto.model.market_row import INSTRUMENT_SHIFT
 
-_BATCH: Final = 2_000
 _MS: Final = 1_000_000
-_BOOK_LAST: Final = 2
 _TIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z?")
-
-
-class _Level(msgspec.Struct, frozen=True):
-    px: str
-    sz: str
 
 
 class _Book(msgspec.Struct, frozen=True):
     coin: str
     time: int
-    levels: tuple[list[_Level], list[_Level]]
+    levels: Levels
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -61,14 +51,6 @@ class _Message(msgspec.Struct, frozen=True):
 class _Line(msgspec.Struct, frozen=True):
     time: str
     raw: _Message
-
-
-class _Snapshot(msgspec.Struct, frozen=True):
-    path: Path
-    line: int
-    exch_ns: int
-    local_ns: int
-    levels: tuple[list[_Level], list[_Level]]
 
 
 def import_archive(request: ImportRequest, writer: TapeWriter, progress: Progress) -> Footer:
@@ -88,7 +70,14 @@ def import_archive(request: ImportRequest, writer: TapeWriter, progress: Progres
     decimals = {coin: size_decimals(coin, found[coin]) for coin in coins}
     with Spool(writer.path.parent) as spool:
         imports = {
-            coin: _Coin(spool, index, decimals[coin][0], strict=request.strict) for index, coin in enumerate(coins)
+            coin: SnapshotTexts(
+                spool,
+                index,
+                price_scale=PRICE_AND_SIZE_DECIMALS - decimals[coin][0],
+                size_scale=decimals[coin][0],
+                strict=request.strict,
+            )
+            for index, coin in enumerate(coins)
         }
         done = 0
         for path in request.files:
@@ -117,66 +106,12 @@ def import_archive(request: ImportRequest, writer: TapeWriter, progress: Progres
     )
 
 
-class _Coin:
-    """One coin's snapshots into the spool, some thousand at a time."""
-
-    def __init__(self, spool: Spool, index: int, size_scale: int, *, strict: bool) -> None:
-        self._spool = spool
-        self._instrument = index << INSTRUMENT_SHIFT
-        self._size_scale = size_scale
-        self._waiting: list[_Snapshot] = []
-        self.counts = SnapshotCounts()
-        self._snapshots = Snapshots(self.counts, strict=strict)
-        self.largest_price = 0
-        self.largest_size = 0
-
-    def add(self, snapshot: _Snapshot) -> None:
-        self._waiting.append(snapshot)
-        if len(self._waiting) >= _BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        depth = max(1, max(len(side) for snapshot in waiting for side in snapshot.levels))
-        price = self._grid(waiting, depth, "px", PRICE_AND_SIZE_DECIMALS - self._size_scale)
-        size = self._grid(waiting, depth, "sz", self._size_scale)
-        exch = np.array([snapshot.exch_ns for snapshot in waiting], np.int64)
-        local = np.array([snapshot.local_ns for snapshot in waiting], np.int64)
-        keep = self._snapshots.keep(
-            exch, price, size, lambda row, why: malformed(waiting[row].path, waiting[row].line, why)
-        )
-        rows = snapshot_rows(exch[keep], local[keep], price[keep], size[keep], self._instrument)
-        if len(rows):
-            self.largest_price = max(self.largest_price, int(rows[:, PRICE].max()))
-            self.largest_size = max(self.largest_size, int(rows[:, SIZE].max()))
-            self._spool.add(rows, priority=_BOOK_LAST)
-
-    def _grid(self, waiting: list[_Snapshot], depth: int, field: str, scale: int) -> NDArray[np.int64]:
-        """Return one field of all levels, shape (snapshots, 2 x depth), 0 where a book is shorter."""
-        texts: list[str | None] = []
-        for snapshot in waiting:
-            for side in snapshot.levels:
-                texts += [getattr(level, field) for level in side]
-                texts += [None] * (depth - len(side))
-        column = pl.Series(texts, dtype=pl.String)
-        units = decimal_units(column, scale)
-        bad = (units.is_null() & column.is_not_null()) | (units < 0).fill_null(False)
-        if bad.any():
-            at = bad.arg_true()[0]
-            snapshot = waiting[at // (2 * depth)]
-            why = f"{field} {column[at]!r} is no number of at most {scale} decimals"
-            raise malformed(snapshot.path, snapshot.line, why)
-        return filled(units).reshape(len(waiting), 2 * depth)
-
-
-def _snapshots(path: Path) -> Iterator[tuple[str, _Snapshot]]:
+def _snapshots(path: Path) -> Iterator[tuple[str, TextSnapshot]]:
     decoder = msgspec.json.Decoder(_Line)
     number = 0
     try:
-        with _open(path) as file:
-            for number, text in enumerate(file, 1):
+        with open_recording(path) as recording:
+            for number, text in enumerate(recording.text, 1):
                 if not text.strip():
                     continue
                 try:
@@ -187,22 +122,9 @@ def _snapshots(path: Path) -> Iterator[tuple[str, _Snapshot]]:
                 if line.raw.channel != "l2Book" or local is None:
                     raise malformed(path, number, "no l2Book line with an ISO time")
                 book = line.raw.data
-                yield book.coin, _Snapshot(path, number, book.time * _MS, local, book.levels)
-    except (EOFError, RuntimeError, UnicodeDecodeError) as error:
+                yield book.coin, TextSnapshot(path, number, book.time * _MS, local, book.levels)
+    except UnicodeDecodeError as error:
         raise damaged(path, f"{error} (after line {number})") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error}", "check its name and permissions") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as raw:
-        packed = raw.read(4) == b"\x04\x22\x4d\x18"
-    if packed:
-        file: IO[bytes] = lz4.frame.open(path, "rb")
-        return file
-    if path.suffix == ".lz4" and path.stat().st_size:
-        raise damaged(path, "it is no lz4 frame")
-    return path.open("rb")
 
 
 def iso_ns(text: str) -> int | None:

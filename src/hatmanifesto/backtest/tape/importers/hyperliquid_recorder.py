@@ -7,14 +7,10 @@ backlog that the venue sends on every subscription), repeated trade ids, repeate
 with an empty side or crossed prices (with `strict` an error).
 """
 
-import gzip
-import io
 import re
-import zlib
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -33,13 +29,15 @@ from hatmanifesto.backtest.tape.format import (
     Source,
     message_ends,
 )
+from hatmanifesto.backtest.tape.importers.backlog import backlog, first_of_each
+from hatmanifesto.backtest.tape.importers.csv_blocks import Block, csv_blocks, read_header
 from hatmanifesto.backtest.tape.importers.decimals import decimal_units, decimals_of, filled, is_number
+from hatmanifesto.backtest.tape.importers.files import FileProgress
 from hatmanifesto.backtest.tape.importers.hyperliquid_perps import perp, size_decimals
 from hatmanifesto.backtest.tape.importers.request import (
     ImportRequest,
     Progress,
     choose,
-    damaged,
     describe_files,
     malformed,
 )
@@ -59,15 +57,9 @@ from hatmanifesto.model.market_row import (
     TRADE,
 )
 
-_BLOCK: Final = 8 << 20
 _MS: Final = 1_000_000
 _NS_DECIMALS: Final = 9
 _TRADES_FIRST, _BBO_NEXT, _BOOK_LAST = 0, 1, 2
-_RECONNECT_NS: Final = 60_000_000_000
-"""A pause of the book feed longer than this counts as a reconnect, with a backlog of trades after it."""
-_BACKLOG_EARLY_NS: Final = 10_000_000_000
-"""A backlog arrives at most this long before the first book row of its connection."""
-
 _NAME: Final = re.compile(r"(?:orderbooks|prices|trades)_(?P<coin>[^/]+?)\.csv(?:\.gz)?")
 _PRICES: Final = ["timestamp", "price", "size", "side", "exchange_timestamp"]
 _TRADES: Final = ["timestamp", "price", "size", "side", "trade_id", "exchange_timestamp"]
@@ -92,19 +84,12 @@ class _File(msgspec.Struct, frozen=True):
     columns: list[str]
 
 
-class _Block(msgspec.Struct, frozen=True):
-    """Some lines of a file as text columns; `first_line` is the number of the first, from 1."""
-
-    frame: pl.DataFrame
-    first_line: int
-
-
 def import_recorder(request: ImportRequest, writer: TapeWriter, progress: Progress) -> Footer:
     """Write one tape from csv files of one or more coins; raises UserError naming file and line."""
     files = [_inspect(path, request) for path in request.files]
     coins = choose(list({file.coin for file in files}), request.instruments)
     files = [file for file in files if file.coin in coins]
-    reading = _Reading(progress, sum(file.path.stat().st_size for file in files))
+    reading = FileProgress(progress, [file.path for file in files])
     specs, notes, counts = [], [], {}
     with Spool(writer.path.parent) as spool:
         for index, coin in enumerate(coins):
@@ -148,16 +133,6 @@ def paired_sides(rows: Rows) -> NDArray[np.bool_]:
     return pair
 
 
-def read_header(path: Path) -> list[str]:
-    """Return a csv file's column names; raises UserError when it cannot be unpacked."""
-    with _open(path) as file:
-        try:
-            line = file.readline(1 << 16)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise damaged(path, error) from error
-    return line.decode("utf-8", "replace").lstrip("\ufeff").strip().split(",")
-
-
 def _level_columns(depth: int) -> list[str]:
     return [f"{side}_{what}_{i}" for i in range(depth) for side in ("bid", "ask") for what in ("price", "size")]
 
@@ -183,28 +158,10 @@ def _inspect(path: Path, request: ImportRequest) -> _File:
     )
 
 
-class _Reading:
-    """Progress over all files, in bytes of the files as they lie."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def blocks(self, file: _File) -> Iterator[_Block]:
-        """Yield a file's lines, some megabytes at a time."""
-        size = file.path.stat().st_size
-        with file.path.open("rb") as raw, _unpacking(raw, file.path) as text:
-            for block in _blocks(text, file):
-                yield block
-                self._progress(self._done + min(raw.tell(), size), self._total)
-        self._done += size
-
-
 class _CoinImporter:
     """One coin's files into the spool."""
 
-    def __init__(self, spool: Spool, index: int, decimals: int, reading: _Reading, *, strict: bool) -> None:
+    def __init__(self, spool: Spool, index: int, decimals: int, reading: FileProgress, *, strict: bool) -> None:
         self._spool = spool
         self._instrument = index << INSTRUMENT_SHIFT
         self._size_scale = decimals
@@ -229,7 +186,7 @@ class _CoinImporter:
         snapshots = Snapshots(self._counts.snapshots, strict=self._strict)
         for file in files:
             depth = (len(file.columns) - len(_BOOK_START)) // 4
-            for block in self._reading.blocks(file):
+            for block in csv_blocks(file.path, file.columns, self._reading):
                 exch, local = self._times(file, block)
                 count = len(block.frame)
                 price = np.empty((count, depth * 2), np.int64)
@@ -249,7 +206,7 @@ class _CoinImporter:
 
     def _read_prices(self, file: _File) -> None:
         held = np.empty((0, WORDS), np.int64)
-        for block in self._reading.blocks(file):
+        for block in csv_blocks(file.path, file.columns, self._reading):
             side = self._side(file, block, "bid", "ask")
             rows = np.concatenate([held, self._rows(file, block, BBO | CHANNEL_BBO << CHANNEL_SHIFT | side)])
             self._counts.bbo_rows += len(block.frame)
@@ -266,7 +223,7 @@ class _CoinImporter:
     def _read_trades(self, files: list[_File]) -> None:
         ids, parts, first = [], [], None
         for file in files:
-            for block in self._reading.blocks(file):
+            for block in csv_blocks(file.path, file.columns, self._reading):
                 side = self._side(file, block, "buy", "sell")
                 rows = self._rows(file, block, TRADE | CHANNEL_TRADES << CHANNEL_SHIFT | side)
                 nothing = (rows[:, PRICE] <= 0) | (rows[:, SIZE] <= 0)
@@ -280,31 +237,14 @@ class _CoinImporter:
         if first is None:
             return
         times = np.concatenate(parts)
-        once = np.zeros(len(times), bool)
-        once[np.unique(np.concatenate(ids), return_index=True)[1]] = True
-        late = self._backlog(times)
+        once = first_of_each(np.concatenate(ids))
+        late = backlog(times, self._book_times)
         self._counts.trades_read = len(times)
         self._counts.trades_backlog_dropped = int(late.sum())
         self._counts.trades_duplicate_dropped = int((~once & ~late).sum())
         dropped = late | ~once
         self._counts.trades_kept = len(times) - int(dropped.sum())
         self._spool.drop(np.flatnonzero(dropped).astype(np.int64) + first)
-
-    def _backlog(self, trades: Rows) -> NDArray[np.bool_]:
-        """Tell which trades the venue repeated on a subscription, from before the book it then sent."""
-        late = np.zeros(len(trades), bool)
-        if not self._book_times:
-            return late
-        book = np.concatenate(self._book_times)
-        book = book[np.argsort(book[:, 0], kind="stable")]
-        after = np.searchsorted(book[:, 0], trades[:, 0], side="right")
-        ahead = after < len(book)
-        following = book[np.minimum(after, len(book) - 1)]
-        before = np.where(after > 0, book[np.maximum(after - 1, 0), 0], np.int64(-(1 << 62)))
-        paused = following[:, 0] - before > _RECONNECT_NS
-        resent = trades[:, 1] >= following[:, 1] - _BACKLOG_EARLY_NS
-        late[:] = (after == 0) | (ahead & paused & resent)
-        return late
 
     def _add(self, rows: Rows, priority: int, *, book: bool = False) -> tuple[int, int]:
         if len(rows):
@@ -314,7 +254,7 @@ class _CoinImporter:
                 self._book_times.append(rows[message_ends(rows) - 1][:, [EXCH, LOCAL]])
         return self._spool.add(rows, priority=priority)
 
-    def _rows(self, file: _File, block: _Block, meta: NDArray[np.int64]) -> Rows:
+    def _rows(self, file: _File, block: Block, meta: NDArray[np.int64]) -> Rows:
         rows = np.empty((len(block.frame), WORDS), np.int64)
         rows[:, EXCH], rows[:, LOCAL] = self._times(file, block)
         rows[:, META] = meta | self._instrument
@@ -322,12 +262,12 @@ class _CoinImporter:
         rows[:, SIZE] = self._column(file, block, "size", self._size_scale)
         return rows
 
-    def _times(self, file: _File, block: _Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _times(self, file: _File, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         exch = self._column(file, block, "exchange_timestamp", 0, needed=True)
         local = self._column(file, block, "timestamp", _NS_DECIMALS, needed=True)
         return exch * _MS, local
 
-    def _side(self, file: _File, block: _Block, buy: str, sell: str) -> NDArray[np.int64]:
+    def _side(self, file: _File, block: Block, buy: str, sell: str) -> NDArray[np.int64]:
         texts = block.frame["side"]
         buying = filled((texts == buy).cast(pl.Int64))
         selling = filled((texts == sell).cast(pl.Int64))
@@ -337,7 +277,7 @@ class _CoinImporter:
             raise malformed(file.path, block.first_line + row, f"side is {texts[row]!r}, not {buy} or {sell}")
         return buying * BUY_BIT | selling * SELL_BIT
 
-    def _column(self, file: _File, block: _Block, name: str, scale: int, *, needed: bool = False) -> NDArray[np.int64]:
+    def _column(self, file: _File, block: Block, name: str, scale: int, *, needed: bool = False) -> NDArray[np.int64]:
         """Return a column in units of 10^-scale; empty fields are 0 unless the value is needed."""
         texts = block.frame[name]
         units = decimal_units(texts, scale)
@@ -365,78 +305,8 @@ def _explain(text: str | None, name: str, scale: int) -> str:
 
 def _most_size_decimals(files: list[_File]) -> int:
     most = 0
-    quiet = _Reading(lambda done, total: None, 0)
     for file in files:
         columns = [name for name in file.columns if name == "size" or "_size_" in name]
-        for block in quiet.blocks(file):
+        for block in csv_blocks(file.path, file.columns):
             most = max([most, *(decimals_of(block.frame[name].drop_nulls()) for name in columns)])
     return most
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a plain or gzip file for reading its text; raises UserError."""
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check its name and permissions") from error
-    return _unpacking(raw, path)
-
-
-def _unpacking(raw: IO[bytes], path: Path) -> IO[bytes]:
-    magic = raw.read(2)
-    raw.seek(0)
-    if magic == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.open(raw))
-    if path.suffix == ".gz" and magic:
-        raise damaged(path, "it is no gzip file")
-    return raw
-
-
-def _blocks(text: IO[bytes], file: _File) -> Iterator[_Block]:
-    line = 2
-    rest = b""
-    try:
-        text.readline()
-        while True:
-            data = text.read(_BLOCK)
-            whole = rest + data
-            cut = whole.rfind(b"\n") + 1 if data else len(whole)
-            lines, rest = whole[:cut], whole[cut:]
-            if lines.strip():
-                block = _parse(lines.replace(b"\r\n", b"\n"), file, line)
-                yield block
-                line += len(block.frame)
-            if not data:
-                return
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise damaged(file.path, error) from error
-
-
-def _parse(lines: bytes, file: _File, first_line: int) -> _Block:
-    lines = lines.rstrip(b"\n") + b"\n"
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(lines),
-            has_header=False,
-            schema={name: pl.String for name in file.columns},
-            quote_char=None,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise _ragged(lines, file, first_line) or malformed(file.path, first_line, str(error)) from error
-    if len(frame) != lines.count(b"\n") or any(frame.null_count().row(0)):
-        ragged = _ragged(lines, file, first_line)
-        if ragged:
-            raise ragged
-    return _Block(frame, first_line)
-
-
-def _ragged(lines: bytes, file: _File, first_line: int) -> UserError | None:
-    """Find the first line with the wrong number of fields."""
-    for number, text in enumerate(lines.split(b"\n")[:-1], first_line):
-        fields = text.count(b",") + 1
-        if fields != len(file.columns):
-            what = "is empty" if not text.strip() else f"has {fields} fields, not {len(file.columns)}"
-            return malformed(file.path, number, what)
-        if not text.isascii():
-            return malformed(file.path, number, "has characters that are no number")
-    return None

@@ -18,7 +18,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One import: files of one format, and the options that some formats need.
 
     `instruments` chooses coins (empty: all). `tick` and `lot` are decimal text, for sources that do not
-    say. `strict` turns what would be dropped and counted for being wrong into an error.
+    say. `strict` turns what would be dropped and counted for being wrong into an error. `clock` says what to do
+    about a recorder's clock (clock.py). Without `book` level updates are left out. `mapping` describes the
+    columns of tables (mapping.py).
     """
 
     files: list[Path]
@@ -27,6 +29,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     lot: str = ""
     name: str = ""
     strict: bool = False
+    clock: str = ""
+    book: bool = True
+    mapping: Path | None = None
 
 
 def describe_files(files: list[Path]) -> list[SourceFile]:
