@@ -41,7 +41,7 @@ MARK: Final = 5
 ORACLE: Final = 6
 """price = the venue's oracle (index) price; size is 0."""
 FUNDING: Final = 7
-"""price = funding rate of the interval in parts per billion (signed); size = interval in seconds."""
+"""price = funding rate of the interval in 10^-12 (signed, see model.funding); size = interval in seconds."""
 KIND_MASK: Final = 0xFF
 
 # side, bits 8-9

@@ -31,6 +31,15 @@ def muldiv(amount: int, factor: int, divisor: int) -> int:
     return -(-product // divisor)
 
 
+def round_half_even(top: int, bottom: int) -> int:
+    """Return top / bottom (bottom > 0) rounded to the nearest integer, ties to even."""
+    twice = 2 * top + bottom
+    rounded = twice // (2 * bottom)
+    if twice % (2 * bottom) == 0 and rounded % 2 == 1:
+        rounded -= 1
+    return rounded
+
+
 def rate_of(amount: i64, rate: i64) -> i64:
     """Return rate (parts per billion) of an amount, truncated toward zero: a fee, funding or margin.
 

@@ -45,6 +45,8 @@ VENUE_MIN_NOTIONAL: Final = 68
 VENUE_TICK: Final = 69
 VENUE_MARGIN: Final = 70
 VENUE_OTHER: Final = 71
+VENUE_POSITION_TIER: Final = 72
+VENUE_LIQUIDATED: Final = 73
 # the engine itself
 STATE_TIMEOUT: Final = 96
 LATE_FILL: Final = 97
@@ -52,6 +54,9 @@ UNEXPECTED_EVENT: Final = 98
 OVERFILL: Final = 99
 RETRIES_EXHAUSTED: Final = 100
 FEE_DIFFERS: Final = 101
+LIQUIDATED: Final = 102
+BACKSTOPPED: Final = 103
+DELEVERAGED: Final = 104
 # why a cancel was sent
 CANCEL_REPRICE: Final = 112
 CANCEL_WITHDRAWN: Final = 113
@@ -146,10 +151,18 @@ REASONS: Final[dict[int, Reason]] = {
         "the venue requires a larger order", "raise the size"),
     VENUE_TICK: Reason("venue_tick", "venue", "Order rejected: Invalid tick size",
         "the venue's price grid differs from ours", "refresh the instrument's definition"),
-    VENUE_MARGIN: Reason("venue_margin", "venue", "Order rejected: Insufficient margin",
-        "the venue found too little margin", "reduce the size or add margin"),
+    VENUE_MARGIN: Reason("venue_margin", "venue", "Insufficient margin to place order.",
+        "the venue found too little margin, on arrival or when a resting order was about to fill",
+        "reduce the size, cancel other orders or add margin"),
     VENUE_OTHER: Reason("venue_other", "venue", "Order rejected by the venue",
         "the venue refused with a reason that has no number here", "read the venue's text in the journal"),
+    VENUE_POSITION_TIER: Reason("venue_position_tier", "venue",
+        "Order would cause position to exceed margin tier limit at current leverage",
+        "larger positions allow less leverage than is set for this instrument",
+        "reduce the size or lower the leverage"),
+    VENUE_LIQUIDATED: Reason("venue_liquidated", "venue", "Cancelled: account liquidated",
+        "the venue cancels resting orders when it liquidates",
+        "see the liquidation's fills; add margin or trade smaller"),
     STATE_TIMEOUT: Reason("state_timeout", "state_machine", "System error: State machine timeout",
         "an answer did not come in time, so the order's state is unknown",
         "check performance and network; the engine cancels the order and asks until the answer is known"),
@@ -165,6 +178,15 @@ REASONS: Final[dict[int, Reason]] = {
         "its instrument stays blocked: check the order at the venue by hand"),
     FEE_DIFFERS: Reason("fee_differs", "portfolio", "Fee differs from the model",
         "the venue's fee lies outside the tolerance of our model", "refresh the fee tier"),
+    LIQUIDATED: Reason("liquidated", "venue", "Position liquidated",
+        "equity fell below the maintenance margin and the venue sold into the book",
+        "add margin, lower the leverage or trade smaller; see risk.account.max_leverage"),
+    BACKSTOPPED: Reason("backstopped", "venue", "Position taken over by the venue's backstop",
+        "equity fell below two thirds of the maintenance margin; position and margin are gone",
+        "add margin, lower the leverage or trade smaller; see risk.account.max_leverage"),
+    DELEVERAGED: Reason("deleveraged", "venue", "Position auto-deleveraged",
+        "the other side went bankrupt and the venue closed this position against it at the previous mark",
+        "nothing to correct; the hedge elsewhere is open now: close it or open again"),
     CANCEL_REPRICE: Reason("reprice", "maker_router", "Cancelled to requote",
         "the wanted price or size changed", "nothing"),
     CANCEL_WITHDRAWN: Reason("withdrawn", "maker_router", "Cancelled: quote withdrawn",

@@ -50,7 +50,7 @@ START_PRICES: Final = {"BTC": "65000", "ETH": "3200", "SOL": "150", "HYPE": "30"
 """USDC; a coin can be generated when it is here."""
 _DEPTH: Final = 20
 _CONTEXT_NS: Final = 3_000_000_000
-_FUNDING_PPB: Final = 12_500
+_FUNDING_RATE: Final = 12_500_000
 _LATENCY_LEAST_NS: Final = 20_000_000
 _LATENCY_SPREAD_NS: Final = 60_000_000
 
@@ -232,4 +232,4 @@ class _ToyMarket:
         self._row(MARK, 0, CHANNEL_CONTEXT, middle, 0, MORE)
         self._row(ORACLE, 0, CHANNEL_CONTEXT, middle + self._below(3) - 1, 0, MORE)
         meta = make_meta(FUNDING, 0, CHANNEL_CONTEXT, self._index)
-        self._rows.append((self._exch, self._local, meta, _FUNDING_PPB, 3600))
+        self._rows.append((self._exch, self._local, meta, _FUNDING_RATE, 3600))
