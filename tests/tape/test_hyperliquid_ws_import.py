@@ -85,7 +85,7 @@ def test_every_channel_becomes_exactly_these_rows(tmp_path: Path) -> None:
             row(0, 10, SNAPSHOT, -1, CHANNEL_BOOK, 1010, 1),
             row(4, 25, MARK, 0, CHANNEL_CONTEXT, 1003, 0, MORE),  # 100.25 rounded to the coin's 0.1
             row(4, 25, ORACLE, 0, CHANNEL_CONTEXT, 1003, 0, MORE),
-            row(4, 25, FUNDING, 0, CHANNEL_CONTEXT, -12_500, 3_600),
+            row(4, 25, FUNDING, 0, CHANNEL_CONTEXT, -12_500_000, 3_600),
             row(4, 30, TRADE, 1, CHANNEL_TRADES, 1010, 20_000),
             row(4, 20, BBO, 1, CHANNEL_BBO, 1000, 200_000, MORE),
             row(4, 20, BBO, -1, CHANNEL_BBO, 0, 0),  # no ask: an empty side
@@ -226,4 +226,4 @@ def test_real_messages_of_every_channel(shared_dir: Path, tmp_path: Path) -> Non
         assert found["BTC"]["bbo_one_sided"] == found["SHIA"]["snapshots"]["one_sided_dropped"] == 1
         rows = tape_rows(tape)
         funding = rows[(rows[:, META] & 0xFF) == FUNDING]
-        assert funding[:, 3:].tolist() == [[48_630, 3_600]]
+        assert funding[:, 3:].tolist() == [[48_630_000, 3_600]]

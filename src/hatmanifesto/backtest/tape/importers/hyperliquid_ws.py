@@ -49,7 +49,7 @@ from hatmanifesto.model.market_row import (
 _MS: Final = 1_000_000
 _BBO_NEXT: Final = 1
 _FUNDING_SECONDS: Final = 3_600
-_RATE_DECIMALS: Final = 9
+_RATE_DECIMALS: Final = 12
 
 
 class _BookData(msgspec.Struct, frozen=True):
