@@ -4,7 +4,9 @@ import pytest
 
 from hatmanifesto.core.maker_router import REQUOTE_ALWAYS
 from hatmanifesto.core.market_view import BEST_CHANGED, TIMER, TRADED_THROUGH
+from hatmanifesto.core.risk_manager import RECONCILIATION_SOURCE
 from hatmanifesto.model import reasons, record
+from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
     ATTRIBUTED,
@@ -219,12 +221,17 @@ def test_a_fill_after_a_confirmed_cancel_is_booked_reported_and_decided_upon() -
     assert rig.desks[0].open_buy == 0
 
 
-def test_a_fill_of_an_order_that_nobody_knows_counts_for_the_account() -> None:
-    rig, _, bid = a_bid()
-    rig.engine.on_fill(T0 + 2 * MS, bid.order_id + (1 << 30), 0, -1, 1000, 40, 7, True, T0, 9)
-    assert rig.holdings[0].position.size == -40
-    assert rig.desks[0].position.size == 0
-    assert rig.reasons(record.FAULT) == [reasons.LATE_FILL]
+def test_a_fill_of_a_forgotten_order_reaches_its_desk_and_one_that_is_not_ours_only_the_account() -> None:
+    instruments = [an_instrument("AAA", 0), an_instrument("BBB", 1)]
+    rig = Rig([Seat(ScriptedStrategy(), at, 0) for at in (0, 1)], instruments=instruments).start()
+    forgotten = 77 << SEQ_SHIFT | 1 << SLOT_BITS | 5  # of an earlier session: desk 1
+    rig.engine.on_fill(T0, forgotten, 1, -1, 1000, 40, 7, True, T0, 9)
+    assert [desk.position.size for desk in rig.desks] == [0, -40]
+    rig.engine.on_fill(T0, 0, 1, -1, 1000, 2, 7, True, T0, 10)
+    rig.engine.on_fill(T0, forgotten, 0, -1, 1000, 3, 7, True, T0, 11)  # its desk trades another instrument
+    assert [desk.position.size for desk in rig.desks] == [0, -40]
+    assert [holding.position.size for holding in rig.holdings] == [-3, -42]
+    assert rig.reasons(record.FAULT) == [reasons.LATE_FILL, reasons.FOREIGN_FILL, reasons.LATE_FILL]
 
 
 def test_more_filled_than_ordered_is_booked_as_reported_and_named() -> None:
@@ -497,6 +504,55 @@ def test_of_two_overrides_the_strictest_wins() -> None:
         rig.book(T0, 1000, 50, 1010, 50)
         assert rig.reasons(record.DENY) == [reason]
         assert rig.asked.new() == []
+
+
+def test_each_source_of_an_override_releases_only_its_own() -> None:
+    rig, strategy = one_desk()
+    rig.engine.set_override(T0, -1, 2, 100, RECONCILIATION_SOURCE)
+    rig.engine.set_override(T0, -1, 4, 100)
+    strategy.want = [BID]
+    rig.book(T0, 1000, 50, 1010, 50)
+    rig.engine.set_override(T0, -1, 0, 100)
+    rig.book(T0 + S, 1000, 51, 1010, 50)
+    assert rig.reasons(record.DENY) == [reasons.OVERRIDE_HALT, reasons.OVERRIDE_REDUCE_ONLY]
+    rig.engine.set_override(T0, -1, 0, 100, RECONCILIATION_SOURCE)
+    rig.book(T0 + 2 * S, 1000, 52, 1010, 50)
+    assert [request.kind for request in rig.asked.new()] == ["place"]
+
+
+def test_closing_a_desk_withdraws_its_quotes_and_takes_until_it_is_flat() -> None:
+    rig, _strategy, bid = a_bid()
+    rig.fill(T0 + 2 * MS, bid, 60)
+    top_up = rig.asked.new("place")[-1]
+    rig.engine.close_desk(T0 + 3 * MS, 0, 200)
+    assert {request.order_id for request in rig.asked.new("cancel")} == {bid.order_id, top_up.order_id}
+    rig.until(T0 + S)
+    # no more than the position, as far as the cancels are known; 2 % below the bid, on the grid
+    exit_order = rig.asked.new("place")[0]
+    assert (exit_order.side, exit_order.price, exit_order.size, exit_order.reduce_only) == (-1, 980, 60, True)
+    rig.fill(T0 + S, exit_order, 25)
+    rig.answer(T0 + S, exit_order.order_id, EXPIRE)
+    rig.answer(T0 + S, bid.order_id, CONFIRM_CANCEL)
+    rig.answer(T0 + S, top_up.order_id, CONFIRM_CANCEL)
+    rig.until(T0 + 2 * S)
+    (rest,) = rig.asked.new("place")
+    assert rest.size == 35
+    rig.fill(T0 + 2 * S, rest, 35)
+    assert rig.desks[0].position.size == 0
+    # closed until it is opened, whatever the strategy wants
+    rig.book(T0 + 3 * S, 1001, 50, 1010, 50)
+    assert rig.asked.new() == []
+    rig.engine.open_desk(T0 + 4 * S, 0)
+    rig.book(T0 + 5 * S, 1002, 50, 1010, 50)
+    assert [request.kind for request in rig.asked.new()] == ["place"]
+
+
+def test_one_order_can_be_cancelled_once() -> None:
+    rig, _, bid = a_bid()
+    assert rig.engine.cancel_order(T0 + 2 * MS, bid.order_id)
+    assert not rig.engine.cancel_order(T0 + 2 * MS, bid.order_id)
+    assert not rig.engine.cancel_order(T0 + 2 * MS, bid.order_id + 1)
+    assert rig.reasons(record.CANCEL) == [reasons.CANCEL_OPERATOR]
 
 
 def test_the_order_rate_is_kept_in_every_window_of_a_second() -> None:

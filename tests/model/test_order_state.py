@@ -20,7 +20,7 @@ from hatmanifesto.model.order_state import (
 
 def test_the_state_machine_moves_by_the_table_and_by_nothing_else() -> None:
     machine = StateMachine()
-    order = machine.take_order()
+    order = machine.take_order(0)
     assert order is not None
     for state in range(STATE_COUNT):
         for trigger in range(TRIGGER_COUNT):

@@ -17,7 +17,7 @@ from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.config.assembly import Session, assemble, build_instruments
 from hatmanifesto.config.resolve import resolve
 from hatmanifesto.config.settings import Draft
-from hatmanifesto.core.strategy import Strategy
+from hatmanifesto.config.strategies import checked_strategies
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.writer import JournalWriter
 from hatmanifesto.model.record import SESSION
@@ -141,25 +141,3 @@ def closing_of(session: Session, market: ReplayMarket | None = None) -> dict[str
         "faults": int(engine.faults),
         "end_ns": int(engine.now if market is None else market.now),
     }
-
-
-def checked_strategies(strategies: list[Strategy]) -> list[Strategy]:
-    """Have the answer of `quote` checked where the engine runs as plain Python, which would not see it.
-
-    The compiled engine refuses anything but None by itself.
-    """
-    if build.mode() == "interpreted":
-        for strategy in strategies:
-            _check_answer(strategy)
-    return strategies
-
-
-def _check_answer(strategy: Strategy) -> None:
-    quote = strategy.quote
-
-    def checked(view: Any, quotes: Any) -> None:
-        answer: object = quote(view, quotes)
-        if answer is not None:
-            raise TypeError(f"quote() must return nothing, it returned {answer!r}")
-
-    strategy.quote = checked  # type: ignore[method-assign]

@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hatmanifesto.config.assembly import Session, assemble
+from hatmanifesto.config.checkpoint import checkpoint_from_json
+from hatmanifesto.config.commands import carry_out
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.config.strategies import load_strategy, make_strategy
-from hatmanifesto.core.risk_manager import OVERRIDE_NAMES
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.columns import record_starts
@@ -25,7 +26,6 @@ from hatmanifesto.model.order_state import OrderState
 from hatmanifesto.model.ports import OrderGateway, RecordSink
 
 RECORDED: Final = "recorded"
-_OVERRIDES: Final = {name: number for number, name in OVERRIDE_NAMES.items()}
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and in all."""
@@ -347,6 +347,8 @@ class _Replay:
             self.session.recorder.blob(pack_blob(entry.kind, now, aux, entry.payload, entry.seq))
             if entry.kind == record.OPERATOR:
                 self._operate(entry)
+            elif entry.kind == record.CHECKPOINT and entry.seq == self.first_seq + 1:
+                self._restore(entry)
             self.closed = entry.kind == record.CLOSE
 
     def _decide(self, entry: Record) -> None:
@@ -385,17 +387,17 @@ class _Replay:
             self.notes.append(f"record {entry.seq}: {name} raised {type(error).__name__}: {error}")
 
     def _operate(self, entry: Record) -> None:
-        """Carry out an operator's record: {"command": "override" | "cancel_all", …}; others only tell."""
-        command = msgspec.json.decode(entry.payload, type=dict[str, Any])
-        if command.get("command") == "override":
-            number = _OVERRIDES.get(command.get("override", ""))
-            if number is None:
-                raise UserError(f"record {entry.seq}: there is no override {command.get('override')!r}")
-            self.engine.set_override(
-                entry.ts_ns, int(command.get("desk", -1)), number, int(command.get("scale_percent", 100))
-            )
-        elif command.get("command") == "cancel_all":
-            self.engine.cancel_all(entry.ts_ns)
+        try:
+            carry_out(self.session, entry.ts_ns, msgspec.json.decode(entry.payload, type=dict[str, Any]))
+        except UserError as error:
+            raise UserError(f"record {entry.seq}: {error.message}", error.remedy) from error
+
+    def _restore(self, entry: Record) -> None:
+        """Begin where the session's first checkpoint says; later ones only tell."""
+        try:
+            checkpoint_from_json(entry.payload).restore(self.session)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise UserError(f"record {entry.seq}: the checkpoint cannot be used: {error}") from error
 
 
 def _entries(group: Group) -> Iterator[tuple[Record, int]]:

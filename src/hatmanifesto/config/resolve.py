@@ -23,8 +23,10 @@ from hatmanifesto.core.strategy import MAX_DEPTH, Strategy
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.money import MAX_AMOUNT, format_decimal
+from hatmanifesto.model.order import DESK_BITS
 
 _TRIGGERS: Final = {name: bit for bit, name in TRIGGER_NAMES.items()}
+_MAX_DESKS: Final = 1 << DESK_BITS
 _AMOUNT_LIMIT: Final = MAX_AMOUNT // 100
 """Money limits leave room for being multiplied by a percentage."""
 _SAMPLE: Final = "time_ns,entry_ns,response_ns"
@@ -199,6 +201,10 @@ class _Resolver:
                 if desk is not None:
                     desks.append(desk[0])
                     made.append(desk[1])
+        if len(desks) > _MAX_DESKS:
+            self.problem(
+                "strategies", f"{len(desks)} desks", f"may make at most {_MAX_DESKS}, one a traded instrument each"
+            )
         return plans, desks, made
 
     def attempt(self, path: str, value: object, action: Callable[[], Any]) -> Any:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from hatmanifesto import build
 from hatmanifesto.config.problems import suggestion
 from hatmanifesto.core.strategy import Strategy
 from hatmanifesto.errors import UserError
@@ -120,3 +121,25 @@ def make_strategy(loaded: StrategyClass, params: dict[str, Any]) -> Strategy:
 
 def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def checked_strategies(strategies: list[Strategy]) -> list[Strategy]:
+    """Have the answer of `quote` checked where the engine runs as plain Python, which would not see it.
+
+    The compiled engine refuses anything but None by itself.
+    """
+    if build.mode() == "interpreted":
+        for strategy in strategies:
+            _check_answer(strategy)
+    return strategies
+
+
+def _check_answer(strategy: Strategy) -> None:
+    quote = strategy.quote
+
+    def checked(view: Any, quotes: Any) -> None:
+        answer: object = quote(view, quotes)
+        if answer is not None:
+            raise TypeError(f"quote() must return nothing, it returned {answer!r}")
+
+    strategy.quote = checked  # type: ignore[method-assign]

@@ -10,11 +10,12 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.core.api_validator import ApiValidator
+from hatmanifesto.core.closing import RETRY_NS, quote_close
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
-from hatmanifesto.core.market_view import OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
+from hatmanifesto.core.market_view import OPERATOR, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
 from hatmanifesto.core.recorder import Recorder
-from hatmanifesto.core.risk_manager import REDUCE_ONLY, RiskManager
+from hatmanifesto.core.risk_manager import CLOSE, NO_OVERRIDE, OPERATOR_SOURCE, REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
 from hatmanifesto.core.strategy import Quote, Quotes
 from hatmanifesto.model.holds import HOLD_NO_BOOK, HOLD_STALE_BOOK
@@ -25,7 +26,7 @@ from hatmanifesto.model.market_row import (
     ROW_WORDS,
     WORD_META,
 )
-from hatmanifesto.model.order import Order
+from hatmanifesto.model.order import Order, desk_of
 from hatmanifesto.model.order_state import (
     ATTRIBUTE,
     CANCEL_PENDING,
@@ -47,6 +48,7 @@ from hatmanifesto.model.reasons import (
     CANCEL_OPERATOR,
     CANCEL_RISK,
     CANCEL_TIMEOUT,
+    FOREIGN_FILL,
     LATE_FILL,
     NONE,
     OVERFILL,
@@ -323,7 +325,11 @@ class Engine(EngineInput):
         holding.position.apply_fill(side, price, size, fee, taker)
         found = self.machine.find(order_id)
         if found is None:
-            self._fault(LATE_FILL, now, order_id, size, 0)
+            # of an order that is long forgotten, perhaps of an earlier session; 0 is not ours at all
+            owner = desk_of(order_id)
+            if order_id != 0 and owner < len(self.clocks) and self.clocks[owner].desk.holding is holding:
+                self.clocks[owner].desk.position.apply_fill(side, price, size, fee, taker)
+            self._fault(LATE_FILL if order_id != 0 else FOREIGN_FILL, now, order_id, size, 0)
             return
         order: Order = found
         clock = self._clock_of(order)
@@ -378,16 +384,19 @@ class Engine(EngineInput):
 
     # -- operator ---------------------------------------------------------------------------------
 
-    def set_override(self, now: i64, desk: i64, override: i64, scale_percent: i64) -> None:
-        """Set the account's override (desk -1) or one desk's.
+    def set_override(
+        self, now: i64, desk: i64, override: i64, scale_percent: i64, source: i64 = OPERATOR_SOURCE
+    ) -> None:
+        """Set what a source demands of the account (desk -1), or one desk's override.
 
         From REDUCE_ONLY on what works there is cancelled, since it may increase the position; what the
-        override allows is quoted again.
+        override allows is quoted again. The account's scale is the operator's.
         """
         self.now = now
         if desk < 0:
-            self.risk.account_override = override
-            self.risk.account_scale = scale_percent
+            self.risk.set_account_override(int(source), int(override))
+            if source == OPERATOR_SOURCE:
+                self.risk.account_scale = scale_percent
         else:
             self.risk.set_override(self.clocks[desk].desk, override, scale_percent)
         if override >= REDUCE_ONLY:
@@ -407,6 +416,32 @@ class Engine(EngineInput):
         """Cancel one desk's working orders."""
         for order in desk.orders.snapshot():
             self._cancel(order, now, reason)
+
+    def cancel_order(self, now: i64, order_id: i64, reason: i64 = CANCEL_OPERATOR) -> bool:
+        """Cancel one order; False when it is not working or is being cancelled already."""
+        self.now = now
+        order = self.machine.find(order_id)
+        if order is None or not order.live():
+            return False
+        before = order.cancels_sent
+        self._cancel(order, now, reason)
+        self._set_timer()
+        return order.cancels_sent > before
+
+    def close_desk(self, now: i64, desk: i64, slippage_bps: i64) -> None:
+        """Withdraw a desk's quotes and close its position, then keep it closed until `open_desk`."""
+        clock = self.clocks[desk]
+        clock.desk.closing_bps = slippage_bps
+        self.set_override(now, desk, CLOSE, 100)
+        clock.pending |= OPERATOR
+        if not self.replaying:
+            clock.deferred_ns = now if now >= clock.allowed_ns else clock.allowed_ns
+        self._set_timer()
+
+    def open_desk(self, now: i64, desk: i64) -> None:
+        """Let a closed or paused desk quote again."""
+        self.clocks[desk].desk.closing_bps = -1
+        self.set_override(now, desk, NO_OVERRIDE, 100)
 
     # -- decisions --------------------------------------------------------------------------------
 
@@ -475,6 +510,8 @@ class Engine(EngineInput):
             quotes.hold_reason = HOLD_NO_BOOK
         elif now - view.book_ts_ns > self.validator.max_book_age_ns:
             quotes.hold_reason = HOLD_STALE_BOOK
+        elif desk.closing_bps >= 0:
+            quote_close(desk, view, quotes)
         else:
             try:
                 clock.strategy.quote(view, quotes)
@@ -487,6 +524,9 @@ class Engine(EngineInput):
         clock.stale_ns = NEVER
         if desk.orders.count > 0:
             clock.stale_ns = self._stale_after(view.book_ts_ns, now)
+        if desk.closing_bps >= 0 and (view.position != 0 or desk.orders.count > 0):
+            clock.pending = OPERATOR
+            clock.deferred_ns = now + RETRY_NS
         if now >= self.next_equity_ns:
             self._record_equity(now)
 
@@ -534,14 +574,13 @@ class Engine(EngineInput):
         """Signal, risk approval, validation, submission: one step after the other, or a denial."""
         desk = clock.desk
         instrument = desk.holding.instrument.index
-        taken = self.machine.take_order()
+        taken = self.machine.take_order(desk.index)
         if taken is None:
             self._deny(0, quote, size, SLOTS_EXHAUSTED, now, 0, 0, instrument | desk.strategy << 8)
             return
         order: Order = taken
         order.instrument = instrument
         order.strategy = desk.strategy
-        order.desk = desk.index
         order.side = quote.side
         order.price = quote.price
         order.size = size

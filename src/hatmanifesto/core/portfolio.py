@@ -82,6 +82,7 @@ class Desk:
         self.max_strategy_notional: i64 = 0
         self.override: i64 = 0
         self.scale_percent: i64 = 100
+        self.closing_bps: i64 = -1  # how far beyond the best price its position is closed; -1: not closing
         self.crossed_buy_ns: i64 = 0
         self.crossed_sell_ns: i64 = 0
 
@@ -117,7 +118,7 @@ class Portfolio:
     """The account, in money units: `deposit` plus what trading changed."""
 
     def __init__(self, deposit: i64, holdings: list[Holding], desks: list[Desk]) -> None:
-        self.deposit: Final[i64] = deposit
+        self.deposit: i64 = deposit
         self.holdings: Final[list[Holding]] = holdings
         self.desks: Final[list[Desk]] = desks
         self._several_holdings: bool = len(holdings) > 1

@@ -41,6 +41,13 @@ HALT: Final = 4
 OVERRIDE_NAMES: Final = {0: "none", 1: "scale", 2: "reduce_only", 3: "close", 4: "halt"}
 """Overrides in rising strictness; of those that apply to an order the strictest wins, of scales the smallest."""
 
+OPERATOR_SOURCE: Final = 0
+RECONCILIATION_SOURCE: Final = 1
+FEED_SOURCE: Final = 2
+KILL_SWITCH_SOURCE: Final = 3
+SOURCE_NAMES: Final = {0: "operator", 1: "reconciliation", 2: "feed", 3: "kill_switch"}
+"""Who holds an override of the account; each releases only its own."""
+
 
 @final
 class AccountLimits:
@@ -77,7 +84,8 @@ class RiskManager:
             holding.limits = limits
         for desk in portfolio.desks:
             desk.max_strategy_notional = i64(strategy_notionals[int(desk.strategy)])
-        self.account_override: i64 = NO_OVERRIDE
+        self.account_override: i64 = NO_OVERRIDE  # the strictest of all sources
+        self.account_overrides: Final[list[int]] = [NO_OVERRIDE for _ in SOURCE_NAMES]
         self.account_scale: i64 = 100
         self.live_orders: i64 = 0
         self.value: i64 = 0
@@ -98,6 +106,11 @@ class RiskManager:
         self._gross_limit = 0
         if equity > 0:
             self._gross_limit = equity // 100 * self.account.max_leverage_hundredths
+
+    def set_account_override(self, source: int, override: int) -> None:
+        """Set what one source demands of the whole account."""
+        self.account_overrides[source] = override
+        self.account_override = max(self.account_overrides)
 
     def set_override(self, desk: Desk, override: i64, scale_percent: i64) -> None:
         """Set a desk's override, and the percentage of its limits under SCALE."""

@@ -8,7 +8,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from hatmanifesto.model.order import SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order
+from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order
 from hatmanifesto.model.order_state import (
     DENY_PATH,
     DONE_BITS,
@@ -43,7 +43,7 @@ class StateMachine:
         # no deadline lies before this moment; those met meanwhile may leave it too early
         self.earliest_ns: i64 = NEVER
 
-    def take_order(self) -> Order | None:
+    def take_order(self, desk: i64) -> Order | None:
         """Return an idle order object with a new client order id, or None when all slots are in use."""
         if self._free_count == 0 and not self._grow():
             return None
@@ -52,7 +52,8 @@ class StateMachine:
         self._free_count -= 1
         order = self.orders[slot]
         self.order_seq += 1
-        order.order_id = self.order_seq << SLOT_BITS | slot
+        order.order_id = self.order_seq << SEQ_SHIFT | desk << SLOT_BITS | slot
+        order.desk = desk
         order.state = IDLE
         order.filled = 0
         order.deadline_ns = 0

@@ -10,6 +10,10 @@ SLOT_BITS: Final = 14
 SLOT_COUNT: Final = 1 << SLOT_BITS
 SLOT_MASK: Final = SLOT_COUNT - 1
 """The low bits of an order id are its slot in the order table, so that no dictionary is on the order path."""
+DESK_BITS: Final = 8
+DESK_MASK: Final = (1 << DESK_BITS) - 1
+SEQ_SHIFT: Final = SLOT_BITS + DESK_BITS
+"""Above the slot lies the desk, so that a fill finds it when its order is long forgotten; above that a sequence."""
 
 POST_ONLY: Final = 0
 GOOD_TILL_CANCEL: Final = 1
@@ -34,6 +38,11 @@ def pack_side_flags(side: i64, time_in_force: i64, reduce_only: bool, purpose: i
     if reduce_only:
         flags |= REDUCE_ONLY_BIT
     return flags
+
+
+def desk_of(order_id: i64) -> i64:
+    """Return the index of the desk that sent the order with this id."""
+    return (order_id >> SLOT_BITS) & DESK_MASK
 
 
 def side_of(side_flags: i64) -> i64:

@@ -57,6 +57,10 @@ FEE_DIFFERS: Final = 101
 LIQUIDATED: Final = 102
 BACKSTOPPED: Final = 103
 DELEVERAGED: Final = 104
+FOREIGN_FILL: Final = 105
+FOREIGN_ORDER: Final = 106
+POSITION_DIFFERS: Final = 107
+FEED_UNTRUSTED: Final = 108
 # why a cancel was sent
 CANCEL_REPRICE: Final = 112
 CANCEL_WITHDRAWN: Final = 113
@@ -187,6 +191,18 @@ REASONS: Final[dict[int, Reason]] = {
     DELEVERAGED: Reason("deleveraged", "venue", "Position auto-deleveraged",
         "the other side went bankrupt and the venue closed this position against it at the previous mark",
         "nothing to correct; the hedge elsewhere is open now: close it or open again"),
+    FOREIGN_FILL: Reason("foreign_fill", "state_machine", "Fill of an order that is not ours",
+        "the account traded beside this program; the position was changed by it",
+        "stop what else trades this account"),
+    FOREIGN_ORDER: Reason("foreign_order", "state_machine", "An order that is not ours is open",
+        "reconciliation found an open order without our prefix; it is left alone",
+        "cancel it by hand if it is not wanted"),
+    POSITION_DIFFERS: Reason("position_differs", "portfolio", "System error: Position differs from the venue's",
+        "reconciliation found another position at the venue than in the books; no new risk is taken",
+        "compare fills with the venue's, then run `hat resume`"),
+    FEED_UNTRUSTED: Reason("feed_untrusted", "market_view", "Market data cannot be trusted",
+        "the feed is stale, broken or contradicts itself; nothing is quoted on it",
+        "wait for the resync; check the connection"),
     CANCEL_REPRICE: Reason("reprice", "maker_router", "Cancelled to requote",
         "the wanted price or size changed", "nothing"),
     CANCEL_WITHDRAWN: Reason("withdrawn", "maker_router", "Cancelled: quote withdrawn",
