@@ -41,6 +41,9 @@ def import_recording(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse crossed or one-sided books instead of dropping them.")
     ] = False,
+    book: Annotated[
+        bool, typer.Option("--book/--no-book", help="Leave depth updates out, for captures without a snapshot.")
+    ] = True,
     force: _ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +56,14 @@ def import_recording(
         found, files = find_source(source, source_format)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped import cleans up like Ctrl-C
         request = ImportRequest(
-            files=files, instruments=instrument or [], tick=tick, lot=lot, name=name, strict=strict, clock=clock
+            files=files,
+            instruments=instrument or [],
+            tick=tick,
+            lot=lot,
+            name=name,
+            strict=strict,
+            clock=clock,
+            book=book,
         )
         with TapeWriter(output, overwrite=force) as writer, voice.progress() as bar:
             task = bar.add_task(f"importing {found}", total=None)

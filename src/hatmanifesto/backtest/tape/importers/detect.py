@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from hatmanifesto.backtest.tape.format import Footer
+from hatmanifesto.backtest.tape.importers.binance_ws import import_binance
 from hatmanifesto.backtest.tape.importers.csv_blocks import read_header
 from hatmanifesto.backtest.tape.importers.files import open_recording
 from hatmanifesto.backtest.tape.importers.hftbacktest_npz import import_npz
@@ -24,6 +25,7 @@ IMPORTERS: Final[dict[str, Importer]] = {
     "hyperliquid-recorder": import_recorder,
     "hyperliquid-archive": import_archive,
     "hyperliquid-ws": import_ws,
+    "binance-ws": import_binance,
     "hftbacktest": import_npz,
 }
 _FORMATS: Final = ", ".join(IMPORTERS)
@@ -31,6 +33,7 @@ _SUFFIXES: Final = {
     "hyperliquid-recorder": (".csv", ".csv.gz"),
     "hyperliquid-archive": (".lz4", ".jsonl"),
     "hyperliquid-ws": (".gz", ".jsonl", ".lz4", ".txt"),
+    "binance-ws": (".gz", ".jsonl", ".lz4", ".txt", ".dat"),
     "hftbacktest": (".npz", ".npy"),
 }
 
@@ -39,6 +42,9 @@ _FIRST_WORDS: Final = 200
 _MESSAGE_WORDS: Final = {
     b'"raw"': "hyperliquid-archive",
     b'"channel"': "hyperliquid-ws",
+    b'"stream"': "binance-ws",
+    b'"lastUpdateId"': "binance-ws",
+    b'"e":': "binance-ws",
 }
 
 
