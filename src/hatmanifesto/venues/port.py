@@ -1,198 +1,252 @@
-"""The venue port: what a venue's adapter tells a trading session, and what the session asks of it.
+"""The venue port: what a venue's adapter offers to the driver, and what it tells it. The next venue implements this.
 
-An adapter owns connections, keys, nonces, rate limits and the venue's wire format; a session owns the engine and the
-journal. Both live on one event loop: an adapter calls its `Listener` from there and nothing else, and `send` never
-blocks. Prices, sizes and money are integers in the units of the instruments that the session passed to `open`;
-times are nanoseconds; `order_id` is the engine's, which the adapter carries in the venue's client order id together
-with the session's number, so that an order can be found again after a crash.
+An adapter lives on one asyncio loop and one thread. It calls its listener from that loop only, never inside a call
+that the driver makes, so the engine is never entered twice. Times are nanoseconds since 1970, `now_ns` is the receipt
+stamp and never decreases. Prices, sizes and money are integers in the instrument's own scales (model.instrument).
 
-The conformance suite (tests/venues/conformance.py) is what an adapter must pass.
+What the engine asks (place, cancel, query) is collected by the adapter's gateway and sent by `flush`, so that the
+driver can journal a turn before its commands leave.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
 
 from librt.vecs import vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.ports import OrderGateway
 
-NOT_OURS = 0
-"""The order id of an order or fill that does not carry our prefix."""
+ALL_INSTRUMENTS = -1
 
 
-class Place(NamedTuple):
-    """A new order. Where the venue can, it must refuse the order once `expires_ns` (venue's clock) has passed."""
+class Trust(IntEnum):
+    """How far a market's data can be relied on; below LIVE nothing new is quoted."""
 
-    order_id: int
+    DOWN = 0
+    """No connection carries it."""
+    SYNCING = 1
+    """Connected, but a first whole book, or the account's own state, is still missing."""
+    STALE = 2
+    """Connected, and silent for too long."""
+    BROKEN = 3
+    """The venue sends what cannot be read or cannot be true."""
+    LIVE = 4
+    """Fresh and consistent."""
+
+
+class VenueListener(ABC):
+    """What an adapter tells its driver."""
+
+    @abstractmethod
+    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
+        """Take packed market rows (model.market_row), one or more whole messages of one instrument."""
+
+    @abstractmethod
+    def on_order_event(
+        self, now_ns: int, order_id: int, trigger: int, reason: int, exch_ts_ns: int, venue_order_id: int
+    ) -> None:
+        """Take the venue's word on an own order: EngineInput.on_order_event's arguments."""
+
+    @abstractmethod
+    def on_outcome_unknown(self, now_ns: int, order_id: int) -> None:
+        """An order was sent and its answer will not come: it may or may not be at the venue."""
+
+    @abstractmethod
+    def on_fill(
+        self,
+        now_ns: int,
+        order_id: int,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        fee: int,
+        taker: bool,
+        exch_ts_ns: int,
+        trade_id: int,
+    ) -> None:
+        """Take a fill, each exactly once: EngineInput.on_fill's arguments; order_id 0 = no order of this session."""
+
+    @abstractmethod
+    def on_funding(
+        self, now_ns: int, instrument: int, amount: int, rate: int, position_size: int, oracle_price: int
+    ) -> None:
+        """Take a funding payment, each exactly once: EngineInput.on_funding's arguments; oracle_price 0 = not told."""
+
+    @abstractmethod
+    def on_trust(self, now_ns: int, instrument: int, trust: Trust, why: str) -> None:
+        """An instrument's data (ALL_INSTRUMENTS: the account's own events) changed in how far it can be relied on."""
+
+    @abstractmethod
+    def on_notice(self, now_ns: int, kind: str, data: Mapping[str, int | str]) -> None:
+        """Something that the journal keeps: a limit that binds, a connection, a message that could not be read."""
+
+
+class VenueOrder(NamedTuple):
+    """An open order as the venue has it; `order_id` and `session` are 0 when its client order id is not ours."""
+
     instrument: int
+    coin: str
+    venue_order_id: int
+    session: int
+    order_id: int
+    purpose: int
     side: int
     price: int
+    remaining: int
     size: int
-    time_in_force: int
     reduce_only: bool
-    purpose: int
-    expires_ns: int
-
-
-class Cancel(NamedTuple):
-    """A cancel by client order id; `session` is the one that placed the order."""
-
-    order_id: int
-    instrument: int
-    session: int
-
-
-class Query(NamedTuple):
-    """A question what became of an order, asked until it is answered definitely.
-
-    The venue may say that it never saw the order only when it cannot arrive any more: after `expires_ns`.
-    """
-
-    order_id: int
-    instrument: int
-    session: int
-    expires_ns: int
+    placed_ns: int
+    client_order_id: str
 
 
 class VenueFill(NamedTuple):
-    """A fill as the venue booked it. `trade_id` is unique an account and instrument; fee in money units, - = rebate."""
+    """A fill as the venue has it; `order_id` and `session` are 0 when its client order id is not ours."""
 
-    ts_ns: int
+    instrument: int
     session: int
     order_id: int
-    instrument: int
+    venue_order_id: int
     side: int
     price: int
     size: int
     fee: int
     taker: bool
+    exch_ts_ns: int
     trade_id: int
-    venue_order_id: int
-    liquidation: bool = False
-
-
-class VenueFunding(NamedTuple):
-    """A funding payment; `amount` is the balance change in money units, `rate` as in the journal."""
-
-    ts_ns: int
-    instrument: int
-    amount: int
-    rate: int
-    position_size: int
-    oracle_price: int
-
-
-class VenueOrder(NamedTuple):
-    """An open order at the venue; `order_id` is NOT_OURS without our prefix."""
-
-    session: int
-    order_id: int
-    venue_order_id: int
-    instrument: int
-    side: int
-    price: int
-    remaining: int
-    ts_ns: int
 
 
 class VenuePosition(NamedTuple):
-    """A position: signed size, and its entry cost (signed like the size, money units)."""
+    """A position: signed size, average entry price text as the venue shows it, unrealized P&L in money units."""
 
     instrument: int
+    coin: str
     size: int
-    cost: int
+    entry_price: str
+    unrealized: int
 
 
 class VenueAccount(NamedTuple):
-    """The account at one moment. `cash` is equity without unrealized profit; all in money units.
+    """The account at one moment, money units; `cash` is account value less unrealized P&L."""
 
-    `foreign_positions` are (name, signed size text) of markets that this session does not trade.
-    """
-
-    ts_ns: int
-    equity: int
+    account_value: int
     cash: int
-    positions: list[VenuePosition]
-    foreign_positions: list[tuple[str, str]]
+    withdrawable: int
+    margin_used: int
+    positions: tuple[VenuePosition, ...]
+    exch_ts_ns: int
 
 
-class FeeRates(NamedTuple):
-    """The account's rates in parts per billion of notional; negative = rebate."""
+class VenueFees(NamedTuple):
+    """This account's own rates after every discount, parts per billion; a negative maker fee is a rebate."""
 
     maker: int
     taker: int
 
 
-class Listener(Protocol):
-    """What a session hears. Calls come one at a time, each with everything that arrived together."""
+class OrderFate(IntEnum):
+    """What a venue says of an order that it was asked about."""
 
-    def on_rows(self, words: vec[i64]) -> None:
-        """Packed market rows (model.market_row) of whole messages, stamped with the receipt time."""
-
-    def on_order_event(
-        self, order_id: int, trigger: int, reason: int, exch_ts_ns: int, venue_order_id: int, text: str
-    ) -> None:
-        """The venue's word on one of this session's orders; `text` as the venue put it when it refused."""
-
-    def on_fill(self, fill: VenueFill) -> None:
-        """A fill of this account, of whatever session or origin; may come twice."""
-
-    def on_funding(self, payment: VenueFunding) -> None:
-        """A funding payment; may come twice."""
-
-    def on_feed(self, instrument: int, trusted: bool, why: str) -> None:
-        """Whether an instrument's market data can be trusted from here on (-1: all of them)."""
-
-    def on_account_stream(self, whole: bool, why: str) -> None:
-        """Whether order and fill messages arrive. After each return to True something may have been missed."""
-
-    def on_fault(self, what: str, detail: str) -> None:
-        """Something the venue said or did that must not be: counted and journaled, never fatal. No secrets."""
+    OPEN = 0
+    FILLED = 1
+    CANCELLED = 2
+    REJECTED = 3
+    ABSENT = 4
+    """It does not have it now; for a moment after sending, that proves nothing."""
 
 
-class Venue(Protocol):
-    """One account at one venue."""
+class OrderReport(NamedTuple):
+    """The answer to a question about one order."""
+
+    fate: OrderFate
+    reason: int
+    venue_order_id: int
+    exch_ts_ns: int
+    status: str
+
+
+class VenueGateway(OrderGateway):
+    """An OrderGateway that collects what the engine asks, and sends it when told."""
+
+    def flush(self, now_ns: int) -> None:
+        """Send what was asked since the last flush. Refusals made here are told to the listener in a later turn."""
+        raise NotImplementedError
+
+
+class Venue(ABC):
+    """One account at one venue. `open`, then `start`, then `stop`; queries work from `open` on.
+
+    Queries raise VenueError when they got no definite answer; they are repeated within reason before.
+    """
+
+    instruments: Sequence[Instrument]
 
     @property
-    def name(self) -> str:
-        """A short name for people, such as `hyperliquid`."""
+    @abstractmethod
+    def gateway(self) -> VenueGateway:
+        """Return where the engine's requests go."""
 
-    async def describe(self, names: Sequence[str]) -> list[Instrument]:
-        """Return these instruments as the venue defines them. Raises UserError naming those it does not have."""
+    @abstractmethod
+    async def open(self, coins: Sequence[str]) -> Sequence[Instrument]:
+        """Read the venue's rules and this account's fees, and return the instruments in the order asked for.
 
-    async def open(self, session: int, instruments: Sequence[Instrument], listener: Listener) -> None:
-        """Connect, subscribe, and tell the listener from here on. Raises UserError when that cannot be done."""
-
-    def send(self, places: Sequence[Place], cancels: Sequence[Cancel], queries: Sequence[Query]) -> None:
-        """Send what one turn of the engine asked for: cancels first. Never blocks, never raises.
-
-        Each is answered through the listener, or not at all: the engine's deadlines take care of that.
+        Raises UserError for a coin that is not there, or an account or key that the venue does not know.
         """
 
+    @abstractmethod
+    async def start(self, listener: VenueListener, session: int) -> None:
+        """Connect the feeds and begin to tell the listener; client order ids carry `session` (32 bits)."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Close every connection. What is under way stays unknown. Safe to call twice."""
+
+    @abstractmethod
+    async def open_orders(self) -> Sequence[VenueOrder]:
+        """Return every open order of the account, of other sessions and other programs too."""
+
+    @abstractmethod
+    async def order_report(self, session: int, order_id: int, purpose: int) -> OrderReport:
+        """Ask what became of one of our orders, of this or an earlier session."""
+
+    @abstractmethod
+    async def fills_since(self, exch_ts_ns: int) -> Sequence[VenueFill]:
+        """Return the account's fills from a moment on, oldest first, in the session's instruments."""
+
+    @abstractmethod
     async def account(self) -> VenueAccount:
-        """Ask where the account stands. This and the other questions raise OSError when there is no answer."""
+        """Return balances and positions."""
 
-    async def open_orders(self) -> list[VenueOrder]:
-        """Ask for every open order of the session's instruments, ours or not."""
+    @abstractmethod
+    async def fees(self) -> VenueFees:
+        """Return the account's own fee rates."""
 
-    async def fills_since(self, ts_ns: int) -> list[VenueFill]:
-        """Ask for every fill from a moment on, oldest first."""
+    @abstractmethod
+    async def set_leverage(self, instrument: int, leverage: int, *, cross: bool) -> None:
+        """Set an instrument's leverage; raises VenueError with the venue's words when it is refused."""
 
-    async def funding_since(self, ts_ns: int) -> list[VenueFunding]:
-        """Ask for every funding payment from a moment on, oldest first."""
+    @abstractmethod
+    async def schedule_cancel(self, at_ns: int | None) -> None:
+        """Ask the venue to cancel everything at a moment unless told otherwise (None: never).
 
-    async def transfers_since(self, ts_ns: int) -> int:
-        """Ask what was paid in less what was taken out from a moment on, money units."""
+        Raises VenueError when it is refused; not every account may.
+        """
 
-    async def fee_rates(self) -> FeeRates:
-        """Ask for the account's fee tier."""
+    @abstractmethod
+    async def cancel_orders(self, orders: Sequence[VenueOrder]) -> int:
+        """Cancel open orders by their venue ids, from the emergency reserve; returns how many the venue confirmed."""
 
+    @abstractmethod
     async def clock_offset_ns(self) -> int:
-        """Measure venue's clock less ours."""
+        """Return the venue's clock minus ours, as well as it can be told (half the round trip is uncertain)."""
 
-    async def cancel_all(self) -> int:
-        """Cancel every open order that carries our prefix, of any session; return how many were open."""
 
-    async def close(self) -> None:
-        """Disconnect; what is under way is lost. Never raises."""
+class VenueError(RuntimeError):
+    """The venue refused, or gave no definite answer. `definite` tells a refusal from an outcome that is not known."""
+
+    def __init__(self, message: str, *, definite: bool) -> None:
+        super().__init__(message)
+        self.definite = definite

@@ -147,7 +147,7 @@ class AddressBudget:
         return min(self.cap + EXTRA_CANCELS, 2 * self.cap)
 
     def correct(self, used: int, cap: int) -> None:
-        """Take the venue's own count. What was sent since it counted is counted again: the budget is never too large."""
+        """Take the venue's own count and cap in place of ours."""
         self.used = used
         self.cap = cap
         self._volume = 0
