@@ -2,33 +2,37 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from backtest.runs import FILES, market, run
 from benchmarks.streaming_memory import measure, tape_of
-from hatmanifesto.backtest import projection
-from hatmanifesto.backtest.projection import Table
+from hatmanifesto.backtest import tables
+from hatmanifesto.backtest.tables import Table
 
 SCHEMA = {"number": pl.Int64, "name": pl.String}
 
 
-def rows(first: int, count: int) -> list[tuple[int, str]]:
-    return [(number, f"row {number}") for number in range(first, first + count)]
+def rows(first: int, count: int) -> np.ndarray:
+    return np.arange(first, first + count).reshape(1, -1)
 
 
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 95])
+def frame(matrix: np.ndarray) -> pl.DataFrame:
+    numbers = matrix[0].tolist()
+    return pl.DataFrame({"number": numbers, "name": [f"row {number}" for number in numbers]}, schema=SCHEMA)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 95])
 def test_a_table_in_parts_holds_the_rows_in_order_and_leaves_no_part_behind(monkeypatch, tmp_path, count):
-    monkeypatch.setattr(projection, "PART_ROWS", 10)
-    monkeypatch.setattr(projection, "GROUP_ROWS", 20)
+    monkeypatch.setattr(tables, "GROUP_ROWS", 10)
     path = tmp_path / "table.parquet"
-    table = Table(path, SCHEMA, {"made": "here"})
+    table = Table(path, frame, {"made": "here"})
+    table.take(rows(0, 0))
     for first in range(0, count, 7):
-        some = rows(first, min(7, count - first))
-        table.take(some)
-        assert some == []
+        table.take(rows(first, min(7, count - first)))
     table.finish()
-    assert pl.read_parquet(path).rows() == rows(0, count)
+    assert pl.read_parquet(path).equals(frame(rows(0, count)))
     assert pl.read_parquet_schema(path) == SCHEMA
     assert pl.read_parquet_metadata(path)["made"] == "here"
     assert table.count == count
@@ -38,8 +42,7 @@ def test_a_table_in_parts_holds_the_rows_in_order_and_leaves_no_part_behind(monk
 def test_a_run_in_many_parts_says_what_a_run_in_one_part_says(monkeypatch, tmp_path):
     whole = run(tmp_path / "whole", tape=market(20))
     for name in ("first", "second"):
-        monkeypatch.setattr(projection, "PART_ROWS", 100)
-        monkeypatch.setattr(projection, "GROUP_ROWS", 300)
+        monkeypatch.setattr(tables, "GROUP_ROWS", 300)
         parts = run(tmp_path / name, tape=market(20))
         assert {path.name for path in parts.folder.iterdir()} == FILES
     for name in ("fills", "orders", "equity"):

@@ -47,7 +47,7 @@ def run_backtest(
     with run_folder(folder, force=force) as partial:
         prepared, finished = run_tape(tape, draft, partial / JOURNAL, progress)
         projected_at = time.perf_counter()
-        projected = project(partial / JOURNAL, partial, int(finished.closing["end_ns"]))
+        projected = project(partial / JOURNAL, partial, int(finished.closing["end_ns"]), tape)
         summary = {
             **_facts(prepared),
             **projected.summary,

@@ -1,14 +1,15 @@
-"""Every order's life, told from the journal by the transition table; and the intents that orders serve."""
+"""Every order's life, told from the journal by the transition table, many orders at a time.
 
-from collections import OrderedDict
-from typing import Any, Final
+An order is a column of one integer matrix while it lives. The records of a batch are sorted by order, and the n-th
+record of every order is applied at once: as many steps as the busiest order has records, whatever the orders' number.
+"""
+
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hatmanifesto.backtest.statistics import Statistics
-from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.journal.columns import Batch
-from hatmanifesto.model.order import PURPOSE_NAMES, PURPOSE_SHIFT, TIF_SHIFT, TIME_IN_FORCE_NAMES
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
     DENIED,
@@ -16,224 +17,276 @@ from hatmanifesto.model.order_state import (
     FILL_LATE,
     FILL_PART,
     FILL_WHOLE,
-    FILLED,
     FIND_OPEN,
     REQUEST_CANCEL,
+    STATE_COUNT,
     SUBMITTED,
     TIME_OUT,
     TRANSITIONS,
-    OrderState,
 )
-from hatmanifesto.model.reasons import REASONS
-from hatmanifesto.model.record import (
-    CANCEL,
-    DENY,
-    FAULT,
-    FILL,
-    FUNDING_PAYMENT,
-    ORDER_EVENT,
-    SUBMIT,
-    TIMEOUT,
-    VIEW,
-)
+from hatmanifesto.model.record import CANCEL, DENY, FILL, ORDER_EVENT, SUBMIT, TIMEOUT, VIEW
+
+Ints = NDArray[np.int64]
+Places = NDArray[np.intp]
 
 REMEMBERED: Final = 16_384
 """Ended orders that are still known, so that a late fill finds its strategy."""
-FOLLOWED: Final = np.array([SUBMIT, CANCEL, DENY, ORDER_EVENT, FILL, TIMEOUT, FAULT, FUNDING_PAYMENT])
-_NO_VIEW: Final = (0, 0)
-_STATE_NAMES: Final = {int(state): state.name for state in OrderState}
+FOLLOWED: Final = np.array([SUBMIT, CANCEL, ORDER_EVENT, FILL, TIMEOUT])
+
+(
+    ORDER_ID, INSTRUMENT, STRATEGY, SIDE, PRICE, SIZE, FLAGS, STATE, FILLED, REASON, CANCEL_REASON, VALUE, LIMIT,
+    SUBMITTED_NS, ACKED_NS, CANCEL_NS, ENDED_NS, BID, ASK, ENDED_SEQ,
+    ARRIVED_EXCH_NS, RESTING_EXCH_NS, ENDED_EXCH_NS, ARRIVAL_MID, AHEAD, END_MID,
+) = range(26)  # fmt: skip
+"""Rows of the orders' matrix: the instrument's integers, times in ns, 0 = not yet.
+
+EXCH times are the venue's clock: the venue's first answer, the beginning of rest, the end. MID rows are twice a mid
+price, 0 = unknown; AHEAD is the size shown at the price on arrival, UNKNOWN_AHEAD where nobody can tell. The last three
+are filled in by whoever knows the market.
+"""
+ROWS: Final = END_MID + 1
+UNKNOWN_AHEAD: Final = -1
+_KEPT: Final = [ORDER_ID, STRATEGY, BID, ASK]
+"""What is remembered of an ended order."""
+
+(
+    F_TS, F_EXCH, F_ORDER, F_TRADE, F_INSTRUMENT, F_STRATEGY, F_SIDE, F_PRICE, F_SIZE, F_FEE, F_TAKER, F_DECISION_MID,
+    F_REALIZED, F_POSITION, F_PLACE,
+) = range(15)  # fmt: skip
+"""Rows of a batch's fills. F_STRATEGY is -1 when the order is not known; F_PLACE is its column in `table`, or -1.
+
+F_REALIZED and F_POSITION are what booking the fill gave, filled in by who books it.
+"""
 
 
-class TrackedOrder:
-    """One order while it lives. Integers in the instrument's units, times in ns, 0 = not yet."""
+def _transition_table() -> NDArray[np.int8]:
+    table = np.full((STATE_COUNT, 256), -1, dtype=np.int8)
+    for (state, trigger), after in TRANSITIONS.items():
+        table[state, trigger] = after
+    return table
 
-    __slots__ = (
-        "acked_ns", "ask", "bid", "cancel_ns", "cancel_reason", "ended_ns", "filled", "flags", "instrument",
-        "limit", "order_id", "price", "reason", "side", "size", "state", "strategy", "submitted_ns", "value",
-    )  # fmt: skip
 
-    def __init__(self, order_id: int, code: int, price: int, size: int, flags: int, ts_ns: int) -> None:
-        self.order_id = order_id
-        self.instrument = code & 0xFF
-        self.strategy = code >> 8
-        self.price = price
-        self.size = size
-        self.flags = flags
-        self.side = 1 if flags & 1 else -1
-        self.submitted_ns = ts_ns
-        self.state = SUBMITTED
-        self.filled = 0
-        self.reason = 0
-        self.value = 0
-        self.limit = 0
-        self.acked_ns = 0
-        self.cancel_ns = 0
-        self.cancel_reason = 0
-        self.ended_ns = 0
-        self.bid = 0
-        self.ask = 0
+_TABLE: Final = _transition_table()
+_DONE: Final = np.isin(np.arange(STATE_COUNT), list(DONE_STATES))
+
+
+class Followed(NamedTuple):
+    """What a batch did to the orders; columns are places in `table` (live ones and those that ended in it).
+
+    `submitted` and `ended` are in order of the journal, `answered` those with their first answer in this batch;
+    `denied` orders were never sent and have a matrix of their own; `cancels` holds the place (-1: not live) and
+    the reason of every cancel sent.
+    """
+
+    table: Ints
+    submitted: Places
+    submitted_seq: Ints
+    answered: Places
+    ended: Places
+    fills: Ints
+    denied: Ints
+    cancels: Ints
+
+
+class _Events(NamedTuple):
+    """Records that concern orders: place of the order, kind, aux, times, size of a fill, sequence number."""
+
+    place: Places
+    kind: NDArray[np.uint8]
+    aux: Ints
+    ts: Ints
+    exch: Ints
+    size: Ints
+    seq: Ints
+
+    def at(self, chosen: Places) -> "_Events":
+        return _Events(
+            self.place[chosen], self.kind[chosen], self.aux[chosen], self.ts[chosen],
+            self.exch[chosen], self.size[chosen], self.seq[chosen],
+        )  # fmt: skip
 
 
 class OrderHistory:
-    """Feed it batches in order; take `orders` (ended ones) and `fills`, rows for the tables, as they grow."""
+    """Feed it batches in order; `table` then has the orders that live, plus those that ended in the last batch."""
 
-    def __init__(self, plan: SessionPlan, statistics: Statistics) -> None:
-        self.statistics = statistics
-        self.orders: list[tuple[Any, ...]] = []
-        self.fills: list[tuple[Any, ...]] = []
-        self._names = [entry.name for entry in plan.instruments]
-        self._strategies = [entry.name for entry in plan.strategies]
-        self._price_units = [10.0**-entry.price_scale for entry in plan.instruments]
-        self._size_units = [10.0**-entry.size_scale for entry in plan.instruments]
-        self._live: dict[int, TrackedOrder] = {}
-        self._ended: OrderedDict[int, TrackedOrder] = OrderedDict()
-        self._view = _NO_VIEW
+    def __init__(self) -> None:
+        self.table: Ints = np.zeros((ROWS, 0), dtype=np.int64)
+        self._gone: Ints = np.zeros((len(_KEPT), 0), dtype=np.int64)  # of the last REMEMBERED ended orders
+        self._view = (0, 0)
 
-    def feed(self, batch: Batch) -> None:
+    def feed(self, batch: Batch) -> Followed:
         """Follow the orders through a batch of records."""
+        self._forget_ended()
+        words, starts = batch.words, batch.starts
         chosen = np.flatnonzero(np.isin(batch.kinds, FOLLOWED))
-        views = np.flatnonzero(batch.kinds == VIEW)
-        last = np.searchsorted(views, chosen) - 1
-        view_at = batch.starts[views]
-        bids = batch.words[view_at + 3].tolist()
-        asks = batch.words[view_at + 5].tolist()
-        words = batch.words.tolist()
-        handlers = {
-            SUBMIT: self._submit, CANCEL: self._cancel, DENY: self._deny, ORDER_EVENT: self._event,
-            FILL: self._fill, TIMEOUT: self._timeout, FAULT: self._fault, FUNDING_PAYMENT: self._funding,
-        }  # fmt: skip
-        before = self._view
-        for at, kind, view in zip(
-            batch.starts[chosen].tolist(), batch.kinds[chosen].tolist(), last.tolist(), strict=True
-        ):
-            self._view = (bids[view], asks[view]) if view >= 0 else before
-            handlers[kind](words, at, (words[at] >> 16) & 0xFFFF, words[at + 1])
-        if len(views):
-            self._view = (bids[-1], asks[-1])
-
-    def finish(self) -> None:
-        """The journal has ended: orders that still work are written as they stand."""
-        for order in list(self._live.values()):
-            self.orders.append(self._row(order))
-        self._live.clear()
-
-    # -- one record -------------------------------------------------------------------------------
-
-    def _submit(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        order = TrackedOrder(words[at + 2], aux, words[at + 3], words[at + 4], words[at + 5], ts_ns)
-        order.bid, order.ask = self._view
-        self._live[order.order_id] = order
-        self.statistics.placed(order.strategy, order.instrument, order.side)
-
-    def _deny(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        code = words[at + 8]
-        order = TrackedOrder(words[at + 2], code, words[at + 3], words[at + 4], words[at + 5], ts_ns)
-        order.bid, order.ask = self._view
-        order.state = DENIED
-        order.reason = aux
-        order.value = words[at + 6]
-        order.limit = words[at + 7]
-        order.ended_ns = ts_ns
-        order.submitted_ns = 0
-        self.statistics.denied(order.strategy, order.instrument, aux, order.value, order.limit)
-        self.orders.append(self._row(order, decided_ns=ts_ns))
-
-    def _cancel(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        order = self._live.get(words[at + 2])
-        self.statistics.cancel_sent(aux)
-        if order is not None:
-            order.cancel_ns = ts_ns
-            order.cancel_reason = aux
-            self._move(order, REQUEST_CANCEL, ts_ns)
-
-    def _event(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        order = self._live.get(words[at + 2])
-        if order is None:
-            return
-        trigger, reason = aux & 0xFF, aux >> 8
-        if trigger in (ACKNOWLEDGE, FIND_OPEN) and order.acked_ns == 0:
-            order.acked_ns = ts_ns
-            self.statistics.acknowledged(ts_ns - order.submitted_ns)
-        if reason:
-            order.reason = reason
-        self._move(order, trigger, ts_ns)
-
-    def _timeout(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        order = self._live.get(words[at + 2])
-        if order is not None:
-            self._move(order, TIME_OUT, ts_ns)
-
-    def _fault(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        self.statistics.fault(aux)
-
-    def _funding(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        self.statistics.funding(aux & 0xFF, words[at + 2])
-
-    def _fill(self, words: list[int], at: int, aux: int, ts_ns: int) -> None:
-        order_id, price, size, fee, exch_ts_ns, trade_id, side = words[at + 2 : at + 9]
-        taker, instrument = aux & 1, aux >> 8
-        order = self._live.get(order_id) or self._ended.get(order_id)
-        strategy = order.strategy if order is not None else -1
-        mid2 = order.bid + order.ask if order is not None and order.bid > 0 and order.ask > 0 else 0
-        realized, position = self.statistics.fill(strategy, instrument, side, price, size, fee, taker == 1, mid2)
-        self.fills.append(
-            (
-                ts_ns, exch_ts_ns, order_id, trade_id, self._names[instrument],
-                self._strategies[strategy] if strategy >= 0 else "", side, price, size, fee, taker == 1,
-                realized, position, mid2, price * self._price_units[instrument],
-                size * self._size_units[instrument],
-            )
-        )  # fmt: skip
-        if order is None:
-            return
-        live = order_id in self._live
-        order.filled += size
-        trigger = FILL_LATE if not live else FILL_WHOLE if order.filled >= order.size else FILL_PART
-        self._move(order, trigger, ts_ns)
-
-    def _move(self, order: TrackedOrder, trigger: int, ts_ns: int) -> None:
-        after = TRANSITIONS.get((order.state, trigger))
-        if after is None:
-            return
-        order.state = after
-        if after in DONE_STATES and order.ended_ns == 0:
-            order.ended_ns = ts_ns
-            del self._live[order.order_id]
-            self._ended[order.order_id] = order
-            if len(self._ended) > REMEMBERED:
-                self._ended.popitem(last=False)
-            reason = order.reason or order.cancel_reason
-            self.statistics.ended(order.strategy, order.instrument, order.side, after, reason)
-            self.orders.append(self._row(order))
-
-    def _row(self, order: TrackedOrder, decided_ns: int = 0) -> tuple[Any, ...]:
-        reason = order.reason
-        if reason == 0 and order.state != FILLED:
-            reason = order.cancel_reason
-        entry = REASONS.get(reason)
-        return (
-            order.order_id,
-            self._strategies[order.strategy],
-            self._names[order.instrument],
-            order.side,
-            order.price,
-            order.size,
-            order.filled,
-            _STATE_NAMES[order.state],
-            TIME_IN_FORCE_NAMES[(order.flags >> TIF_SHIFT) & 3],
-            order.flags & 16 != 0,
-            PURPOSE_NAMES[order.flags >> PURPOSE_SHIFT],
-            entry.key if entry else "",
-            entry.component if entry else "",
-            entry.message if entry else "",
-            entry.remedy if entry else "",
-            order.value if order.state == DENIED else None,
-            order.limit if order.state == DENIED else None,
-            order.submitted_ns or decided_ns,
-            order.submitted_ns or None,
-            order.acked_ns or None,
-            order.cancel_ns or None,
-            order.ended_ns or None,
-            order.bid,
-            order.ask,
+        at, kinds = starts[chosen], batch.kinds[chosen]
+        aux = (words[at] >> 16) & 0xFFFF
+        seen, denied_at = self._views(batch, batch.kinds == SUBMIT), self._views(batch, batch.kinds == DENY)
+        self._submit(words, starts[batch.kinds == SUBMIT], seen)
+        new = np.arange(self.table.shape[1] - len(seen[0]), self.table.shape[1])
+        place = _find(self.table[ORDER_ID], words[at + 2])
+        fill = kinds == FILL
+        event = kinds == ORDER_EVENT
+        ts = words[at + 1]
+        exch = ts.copy()
+        exch[event] = words[at[event] + 3]
+        exch[fill] = words[at[fill] + 6]
+        exch[exch <= 0] = ts[exch <= 0]
+        size = np.zeros(len(at), dtype=np.int64)
+        size[fill] = words[at[fill] + 4]
+        cancel = kinds == CANCEL
+        cancels = np.stack((place[cancel].astype(np.int64), aux[cancel]))
+        fills = self._fills(words, at[fill], aux[fill], place[fill])
+        before = self.table[ARRIVED_EXCH_NS] == 0
+        known = np.flatnonzero((place >= 0) & (kinds != SUBMIT))
+        self._apply(_Events(place, kinds, aux, ts, exch, size, batch.seqs[chosen]).at(known))
+        ended = np.flatnonzero(self.table[ENDED_NS] > 0)
+        self._remember_view(batch)
+        return Followed(
+            table=self.table,
+            submitted=new,
+            submitted_seq=batch.seqs[batch.kinds == SUBMIT],
+            answered=np.flatnonzero(before & (self.table[ARRIVED_EXCH_NS] > 0)),
+            ended=ended[np.argsort(self.table[ENDED_SEQ, ended], kind="stable")],
+            fills=fills,
+            denied=_denied(words, starts[batch.kinds == DENY], batch.seqs[batch.kinds == DENY], denied_at),
+            cancels=cancels,
         )
+
+    def working(self) -> Ints:
+        """Return the orders that still live, as they stand."""
+        self._forget_ended()
+        return self.table
+
+    def _forget_ended(self) -> None:
+        ended = self.table[ENDED_NS] > 0
+        if ended.any():
+            self._gone = np.concatenate((self._gone, self.table[_KEPT][:, ended]), axis=1)[:, -REMEMBERED:]
+            self.table = self.table[:, ~ended]
+
+    def _views(self, batch: Batch, of: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """Return best bid and ask of the last view before each chosen record."""
+        views = np.flatnonzero(batch.kinds == VIEW)
+        at = batch.starts[views]
+        # the view before this batch stands first
+        bids = np.concatenate(([self._view[0]], batch.words[at + 3]))
+        asks = np.concatenate(([self._view[1]], batch.words[at + 5]))
+        last = np.searchsorted(views, np.flatnonzero(of))
+        return bids[last], asks[last]
+
+    def _remember_view(self, batch: Batch) -> None:
+        views = np.flatnonzero(batch.kinds == VIEW)
+        if len(views):
+            at = int(batch.starts[views[-1]])
+            self._view = (int(batch.words[at + 3]), int(batch.words[at + 5]))
+
+    def _submit(self, words: Ints, at: Ints, touch: tuple[Ints, Ints]) -> None:
+        new = np.zeros((ROWS, len(at)), dtype=np.int64)
+        code = (words[at] >> 16) & 0xFFFF
+        new[ORDER_ID], new[PRICE], new[SIZE], new[FLAGS] = (words[at + step] for step in (2, 3, 4, 5))
+        new[INSTRUMENT], new[STRATEGY] = code & 0xFF, code >> 8
+        new[SIDE] = np.where(new[FLAGS] & 1, 1, -1)
+        new[STATE] = SUBMITTED
+        new[SUBMITTED_NS] = words[at + 1]
+        new[BID], new[ASK] = touch
+        new[AHEAD] = UNKNOWN_AHEAD
+        self.table = np.concatenate((self.table, new), axis=1)
+
+    def _fills(self, words: Ints, at: Ints, aux: Ints, place: Places) -> Ints:
+        fills = np.zeros((F_PLACE + 1, len(at)), dtype=np.int64)
+        fills[F_TS] = words[at + 1]
+        for row, step in (
+            (F_ORDER, 2), (F_PRICE, 3), (F_SIZE, 4), (F_FEE, 5), (F_EXCH, 6), (F_TRADE, 7), (F_SIDE, 8)
+        ):  # fmt: skip
+            fills[row] = words[at + step]
+        fills[F_EXCH] = np.where(fills[F_EXCH] > 0, fills[F_EXCH], fills[F_TS])
+        fills[F_TAKER], fills[F_INSTRUMENT] = aux & 1, aux >> 8
+        fills[F_STRATEGY] = -1
+        fills[F_PLACE] = place
+        late = np.flatnonzero(place < 0)
+        gone = np.full(len(place), -1, dtype=np.intp)
+        if len(late):
+            gone[late] = _find(self._gone[0], fills[F_ORDER, late])
+        for source, found in ((self.table[_KEPT], place), (self._gone, gone)):
+            mine = (found >= 0) & (fills[F_STRATEGY] < 0)
+            there = found[mine]
+            _, fills[F_STRATEGY, mine], bid, ask = source[:, there]
+            fills[F_DECISION_MID, mine] = np.where((bid > 0) & (ask > 0), bid + ask, 0)
+        return fills
+
+    def _apply(self, events: _Events) -> None:
+        """Apply each order's records one after another, all orders side by side."""
+        count = len(events.place)
+        if not count:
+            return
+        events = events.at(np.argsort(events.place, kind="stable"))
+        first = np.flatnonzero(np.diff(events.place, prepend=-1))
+        rank = np.arange(count) - np.repeat(first, np.diff(first, append=count))
+        by_rank = np.argsort(rank, kind="stable")
+        ends = np.cumsum(np.bincount(rank))
+        for begin, end in zip(np.concatenate(([0], ends[:-1])).tolist(), ends.tolist(), strict=True):
+            self._step(events.at(by_rank[begin:end]))
+
+    def _step(self, events: _Events) -> None:
+        """Apply at most one record to each order; an ended order takes no other change than a late fill's."""
+        table = self.table
+        lives = table[ENDED_NS, events.place] == 0
+        if not lives.all():
+            events = events.at(np.flatnonzero(lives))
+        place = events.place
+        fill, event, cancel = events.kind == FILL, events.kind == ORDER_EVENT, events.kind == CANCEL
+
+        answer = fill | event
+        arrived = place[answer & (table[ARRIVED_EXCH_NS, place] == 0)]
+        table[ARRIVED_EXCH_NS, arrived] = events.exch[answer & (table[ARRIVED_EXCH_NS, place] == 0)]
+
+        table[CANCEL_NS, place[cancel]] = events.ts[cancel]
+        table[CANCEL_REASON, place[cancel]] = events.aux[cancel]
+        table[FILLED, place[fill]] += events.size[fill]
+        whole = table[FILLED, place] >= table[SIZE, place]
+        trigger = np.where(event, events.aux & 0xFF, np.where(cancel, REQUEST_CANCEL, TIME_OUT))
+        trigger = np.where(fill, np.where(whole, FILL_WHOLE, FILL_PART), trigger)
+
+        opened = event & ((trigger == ACKNOWLEDGE) | (trigger == FIND_OPEN)) & (table[ACKED_NS, place] == 0)
+        table[ACKED_NS, place[opened]] = events.ts[opened]
+        table[RESTING_EXCH_NS, place[opened]] = events.exch[opened]
+        said = event & (events.aux >> 8 > 0)
+        table[REASON, place[said]] = events.aux[said] >> 8
+
+        after = _TABLE[table[STATE, place], trigger].astype(np.int64)
+        moves = after >= 0
+        table[STATE, place[moves]] = after[moves]
+        ends = moves & _DONE[after]
+        table[ENDED_NS, place[ends]] = events.ts[ends]
+        table[ENDED_EXCH_NS, place[ends]] = events.exch[ends]
+        table[ENDED_SEQ, place[ends]] = events.seq[ends]
+
+
+def _find(ids: Ints, wanted: Ints) -> Places:
+    """Return the place of each wanted id, -1 where it is not there."""
+    if not len(ids):
+        return np.full(len(wanted), -1, dtype=np.intp)
+    order = np.argsort(ids, kind="stable")
+    found = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
+    return np.where(ids[found] == wanted, found, -1)
+
+
+def _denied(words: Ints, at: Ints, seqs: Ints, touch: tuple[Ints, Ints]) -> Ints:
+    """Return the orders that were refused locally."""
+    denied = np.zeros((ROWS, len(at)), dtype=np.int64)
+    code = words[at + 8]
+    denied[ORDER_ID], denied[PRICE], denied[SIZE], denied[FLAGS] = (words[at + step] for step in (2, 3, 4, 5))
+    denied[VALUE], denied[LIMIT] = words[at + 6], words[at + 7]
+    denied[INSTRUMENT], denied[STRATEGY] = code & 0xFF, code >> 8
+    denied[SIDE] = np.where(denied[FLAGS] & 1, 1, -1)
+    denied[STATE] = DENIED
+    denied[REASON] = (words[at] >> 16) & 0xFFFF
+    denied[ENDED_NS] = words[at + 1]
+    denied[ENDED_SEQ] = seqs
+    denied[BID], denied[ASK] = touch
+    denied[AHEAD] = UNKNOWN_AHEAD
+    return denied
+
+
+# a late fill leaves an ended order's state as it is, which is what makes skipping it in _step right
+assert all(TRANSITIONS[(state, FILL_LATE)] == state for state in DONE_STATES if (state, FILL_LATE) in TRANSITIONS)

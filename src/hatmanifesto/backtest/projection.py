@@ -1,102 +1,40 @@
 """Tables, numbers and chart series of a run, all made from its journal in one pass and bounded memory."""
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
 
+from hatmanifesto.backtest.figures.maker import MakerFigures
+from hatmanifesto.backtest.figures.touches import TapeMarket, ViewMarket
 from hatmanifesto.backtest.journal_scan import Opening, closing_in, read_batches, read_opening, rows_of
-from hatmanifesto.backtest.order_history import OrderHistory
+from hatmanifesto.backtest.order_history import (
+    ENDED_SEQ,
+    F_INSTRUMENT,
+    F_POSITION,
+    F_PRICE,
+    F_SIDE,
+    F_SIZE,
+    F_TAKER,
+    F_TS,
+    Followed,
+    OrderHistory,
+)
 from hatmanifesto.backtest.series import Buckets, Marks
 from hatmanifesto.backtest.statistics import Statistics
+from hatmanifesto.backtest.tables import EQUITIES, Rows, Table, metadata_of
+from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.columns import Batch
-from hatmanifesto.model.record import EQUITY, VIEW
+from hatmanifesto.model.record import EQUITY, FAULT, FUNDING_PAYMENT, VIEW
 
-PART_ROWS: Final = 8_192
-"""Rows held as Python values before a part of a table is written away; some 10 MB of orders."""
-GROUP_ROWS: Final = 32_768
-"""Rows of a row group of a finished table: what joining the parts holds in memory, and a reader at least reads."""
+Ints = NDArray[np.int64]
+
 CHART_POINTS: Final = 26_000
 """Points of all lines together, so that a report stays below 2 MB."""
 CHART_MARKS: Final = 9_000
-
-FILLS: Final[dict[str, Any]] = {
-    "ts_ns": pl.Int64, "exch_ts_ns": pl.Int64, "order_id": pl.Int64, "trade_id": pl.Int64,
-    "instrument": pl.String, "strategy": pl.String, "side": pl.Int8, "price": pl.Int64, "size": pl.Int64,
-    "fee": pl.Int64, "taker": pl.Boolean, "realized": pl.Int64, "position": pl.Int64,
-    "twice_mid_price": pl.Int64, "price_approximate": pl.Float64, "size_approximate": pl.Float64,
-}  # fmt: skip
-ORDERS: Final[dict[str, Any]] = {
-    "order_id": pl.Int64, "strategy": pl.String, "instrument": pl.String, "side": pl.Int8,
-    "price": pl.Int64, "size": pl.Int64, "filled": pl.Int64, "state": pl.String, "time_in_force": pl.String,
-    "reduce_only": pl.Boolean, "purpose": pl.String, "reason": pl.String, "rule_of": pl.String,
-    "message": pl.String, "remedy": pl.String, "value": pl.Int64, "limit": pl.Int64, "decided_ns": pl.Int64,
-    "submitted_ns": pl.Int64, "acked_ns": pl.Int64, "cancel_ns": pl.Int64, "ended_ns": pl.Int64,
-    "bid_price": pl.Int64, "ask_price": pl.Int64,
-}  # fmt: skip
-EQUITIES: Final[dict[str, Any]] = {
-    "ts_ns": pl.Int64, "equity": pl.Int64, "cash": pl.Int64, "unrealized": pl.Int64,
-    "gross_exposure": pl.Int64, "drawdown": pl.Int64, "equity_approximate": pl.Float64,
-}  # fmt: skip
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Polars calls a full disk an error of computing; here it is the operating system's again."""
-    try:
-        yield
-    except pl.exceptions.ComputeError as error:
-        raise OSError(str(error)) from error
-
-
-class Table:
-    """A Parquet file written part by part."""
-
-    def __init__(self, path: Path, schema: dict[str, Any], metadata: dict[str, str]) -> None:
-        self._path = path
-        self._schema = schema
-        self._metadata = metadata
-        self._parts: list[Path] = []
-        self._rows: list[tuple[Any, ...]] = []
-        self.count = 0
-
-    def take(self, rows: list[tuple[Any, ...]]) -> None:
-        """Move rows out of a list into the table."""
-        self._rows += rows
-        rows.clear()
-        if len(self._rows) >= PART_ROWS:
-            part = self._path.with_name(f".{self._path.name}.{len(self._parts)}")
-            with _writing():
-                self._frame().write_parquet(part, statistics=False)
-            self._parts.append(part)
-
-    def _frame(self) -> pl.DataFrame:
-        frame = pl.DataFrame(self._rows, schema=self._schema, orient="row")
-        self.count += len(self._rows)
-        self._rows = []
-        return frame
-
-    def finish(self) -> None:
-        """Write the file; parts are joined in a stream."""
-        rest = self._frame()
-        if not self._parts:
-            with _writing():
-                rest.write_parquet(self._path, metadata=self._metadata)
-            return
-        part = self._path.with_name(f".{self._path.name}.{len(self._parts)}")
-        self._parts.append(part)
-        with _writing():
-            rest.write_parquet(part, statistics=False)
-            pl.scan_parquet(self._parts, glob=False).sink_parquet(
-                self._path, metadata=self._metadata, row_group_size=GROUP_ROWS, maintain_order=True
-            )
-        for part in self._parts:
-            part.unlink()
 
 
 class Charts:
@@ -127,82 +65,85 @@ class Charts:
             self.equity.add(equity.ts_ns, equity.field("equity"))
             self.drawdown.add(equity.ts_ns, equity.field("drawdown"))
 
-    def take_fills(self, fills: list[tuple[Any, ...]], names: list[str]) -> None:
-        """Take the marks and the positions out of rows of fills."""
-        index_of = {name: index for index, name in enumerate(names)}
-        points: dict[int, list[tuple[int, int]]] = {}
-        for row in fills:
-            index = index_of[row[4]]
-            self.marks[index].add(row[0], row[6], row[7], row[8], row[10])
-            points.setdefault(index, []).append((row[0], row[12]))
-        for index, found in points.items():
-            both = np.array(found, dtype=np.int64)
-            self.positions[index].add(both[:, 0], both[:, 1])
+    def take_fills(self, fills: Ints) -> None:
+        """Take the marks and the positions out of a batch's fills."""
+        for index in np.unique(fills[F_INSTRUMENT]).tolist():
+            mine = fills[F_INSTRUMENT] == index
+            for row in fills[:, mine].T.tolist():
+                self.marks[index].add(row[F_TS], row[F_SIDE], row[F_PRICE], row[F_SIZE], row[F_TAKER] == 1)
+            self.positions[index].add(fills[F_TS, mine], fills[F_POSITION, mine])
 
 
-class Projected:
-    """What a run left behind: its opening and closing records, numbers and chart series."""
+class Projected(NamedTuple):
+    """What a run left behind: its opening and closing records, numbers, chart series, and series of maker figures."""
 
-    def __init__(self, opening: Opening, closing: dict[str, Any], summary: dict[str, Any], charts: Charts) -> None:
-        self.opening = opening
-        self.closing = closing
-        self.summary = summary
-        self.charts = charts
+    opening: Opening
+    closing: dict[str, Any]
+    summary: dict[str, Any]
+    charts: Charts
+    maker: dict[str, Any]
 
 
-def project(journal: Path, folder: Path, end_ns: int) -> Projected:
+def project(journal: Path, folder: Path, end_ns: int, tape: TapeLike | None = None) -> Projected:
     """Read a journal and write fills.parquet, orders.parquet and equity.parquet into a folder.
 
-    `end_ns` scales the charts. UserError when the journal was not closed.
+    `end_ns` scales the charts. With the tape, maker figures are measured against it; without one, against
+    what the strategies saw. UserError when the journal was not closed.
     """
     opening = read_opening(journal)
     plan = opening.plan
-    names = [entry.name for entry in plan.instruments]
-    metadata = _metadata(opening)
-    fills = Table(folder / "fills.parquet", FILLS, metadata)
-    orders = Table(folder / "orders.parquet", ORDERS, metadata)
-    equities = Table(folder / "equity.parquet", EQUITIES, metadata)
+    begin_ns = int(opening.facts["start_ns"])
+    count = len(plan.instruments)
+    market = ViewMarket(count) if tape is None else TapeMarket(tape.stream("exchange"), count)
+    metadata = metadata_of(plan)
+    rows = Rows(plan)
+    fills = Table(folder / "fills.parquet", rows.fills, metadata)
+    orders = Table(folder / "orders.parquet", rows.orders, metadata)
+    equities = Table(folder / "equity.parquet", rows.equities, metadata)
     statistics = Statistics(plan)
-    history = OrderHistory(plan, statistics)
+    history = OrderHistory()
+    figures = MakerFigures(plan, market, begin_ns, end_ns)
     charts = Charts(opening, end_ns)
     closing: dict[str, Any] | None = None
     for batch in read_batches(journal):
-        history.feed(batch)
+        done = history.feed(batch)
+        statistics.follow(done)
+        statistics.faults_in(rows_of(batch, FAULT).aux)
+        for instrument, amount in _fundings(batch):
+            statistics.funding(instrument, amount)
+        market.take(batch)
+        figures.follow(done, int(batch.words[batch.starts[-1] + 1]))
+        charts.take_fills(done.fills)
         charts.feed(batch)
-        charts.take_fills(history.fills, names)
-        fills.take(history.fills)
-        orders.take(history.orders)
-        equities.take(_equity_rows(batch, plan.money_scale))
+        fills.take(figures.take_settled())
+        orders.take(_in_order(done))
+        equity = rows_of(batch, EQUITY)
+        equities.take(np.stack([equity.ts_ns, *(equity.field(name) for name in list(EQUITIES)[1:6])]))
         closing = closing_in(batch) or closing
     if closing is None:
         raise UserError(f"{journal} was not closed", "run the backtest again")
-    history.finish()
-    orders.take(history.orders)
+    working = history.working()
+    figures.finish(working)
+    fills.take(figures.take_settled())
+    orders.take(working)
     for table in (fills, orders, equities):
         table.finish()
-    return Projected(opening, closing, statistics.summary(closing), charts)
+    summary = statistics.summary(closing)
+    summary["maker"] = figures.of_account()
+    for index, one in enumerate(summary["instruments"].values()):
+        one["maker"] = figures.of_instrument(index)
+    for index, one in enumerate(summary["strategies"].values()):
+        one["maker"] = figures.of_strategy(index)
+    return Projected(opening, closing, summary, charts, figures.series())
 
 
-def _equity_rows(batch: Batch, money_scale: int) -> list[tuple[Any, ...]]:
-    rows = rows_of(batch, EQUITY)
-    if not len(rows):
-        return []
-    columns = [rows.ts_ns, *(rows.field(name) for name in list(EQUITIES)[1:6])]
-    values = [column.tolist() for column in columns]
-    unit = 10.0**-money_scale
-    values.append([value * unit for value in values[1]])
-    return list(zip(*values, strict=True))
+def _in_order(done: Followed) -> Ints:
+    """Return the orders that ended in a batch and those that were refused, as the journal has them."""
+    both = np.concatenate((done.table[:, done.ended], done.denied), axis=1)
+    return both[:, np.argsort(both[ENDED_SEQ], kind="stable")]
 
 
-def _metadata(opening: Opening) -> dict[str, str]:
-    """Say in the file what its integers mean."""
-    plan = opening.plan
-    scales = {
-        entry.name: {"price_scale": entry.price_scale, "size_scale": entry.size_scale} for entry in plan.instruments
-    }
-    return {
-        "hatmanifesto.money_scale": str(plan.money_scale),
-        "hatmanifesto.instruments": json.dumps(scales),
-        "hatmanifesto.units": "price x 10^-price_scale quote; size x 10^-size_scale coins;"
-        " money x 10^-money_scale quote; times in ns since 1970 UTC; approximate: floats, for plotting only",
-    }
+def _fundings(batch: Batch) -> Iterator[tuple[int, int]]:
+    payments = rows_of(batch, FUNDING_PAYMENT)
+    if len(payments):
+        yield from zip((payments.aux & 0xFF).tolist(), payments.field("amount").tolist(), strict=True)

@@ -3,6 +3,34 @@
 from collections import Counter
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hatmanifesto.backtest.figures.exact import exact_sum, ratio_text
+from hatmanifesto.backtest.order_history import (
+    ACKED_NS,
+    CANCEL_REASON,
+    ENDED_SEQ,
+    F_DECISION_MID,
+    F_FEE,
+    F_INSTRUMENT,
+    F_POSITION,
+    F_PRICE,
+    F_REALIZED,
+    F_SIDE,
+    F_SIZE,
+    F_STRATEGY,
+    F_TAKER,
+    INSTRUMENT,
+    LIMIT,
+    REASON,
+    SIDE,
+    STATE,
+    STRATEGY,
+    SUBMITTED_NS,
+    VALUE,
+    Followed,
+)
 from hatmanifesto.backtest.units import value_text
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.model.money import format_decimal
@@ -22,7 +50,11 @@ WITHDRAWN: Final = frozenset((CANCEL_WITHDRAWN, CANCEL_RISK, CANCEL_OPERATOR, CA
 _REQUOTED: Final = frozenset((VENUE_POST_ONLY, VENUE_NO_MATCH))
 """Rejections after which the router quotes the same intent again."""
 _ENDS: Final = {FILLED: "filled", CANCELLED: "cancelled", REJECTED: "rejected", EXPIRED: "expired"}
-_LATENCIES: Final = 1 << 16
+_OPEN, _FILLED, _WITHDRAWN, _REFUSED, _PLACED = range(5)
+"""What an order's beginning or end means for its intent; _OPEN: nothing, its side is quoted again."""
+_OUTCOMES: Final = {_FILLED: "filled", _WITHDRAWN: "withdrawn", _REFUSED: "refused"}
+
+Ints = NDArray[np.int64]
 
 
 class Tally:
@@ -62,53 +94,75 @@ class Statistics:
 
     # -- while the journal is read ----------------------------------------------------------------
 
-    def placed(self, strategy: int, instrument: int, side: int) -> None:
-        """An order was sent; it begins an intent unless one is under way on that side."""
-        tally = self._desk(strategy, instrument)[0]
-        tally.orders["placed"] += 1
-        if side not in tally.working:
-            tally.working.add(side)
-            tally.intents["placed"] += 1
+    def follow(self, done: Followed) -> None:
+        """Count what a batch did to the orders, and book its fills."""
+        table = done.table
+        self.cancels.update(dict(enumerate(np.bincount(done.cancels[1]).tolist())))
+        answered = done.answered[table[ACKED_NS, done.answered] > 0]
+        self._latencies(table[ACKED_NS, answered] - table[SUBMITTED_NS, answered])
+        ended = table[:, done.ended]
+        reason = np.where(ended[REASON] > 0, ended[REASON], ended[CANCEL_REASON])
+        refused = np.isin(ended[STATE], (REJECTED, EXPIRED))
+        self.rejections.update(dict(enumerate(np.bincount(reason[refused]).tolist())))
+        self._intents(table[:, done.submitted], done.submitted_seq, ended, _outcomes(ended[STATE], reason))
+        for key in _desk_keys(done.denied):
+            mine = _of_desk(done.denied, key)
+            self._desk(*key)[0].orders["denied"] += int(mine.sum())
+        for order in done.denied.T.tolist():
+            self._denied(order[REASON], order[INSTRUMENT], order[VALUE], order[LIMIT])
+        self._fills(done.fills)
 
-    def ended(self, strategy: int, instrument: int, side: int, state: int, reason: int) -> None:
-        """An order has ended at the venue."""
-        tally = self._desk(strategy, instrument)[0]
-        tally.orders[_ENDS[state]] += 1
-        if state in (REJECTED, EXPIRED):
-            self.rejections[reason] += 1
-        outcome = ""
-        if state == FILLED:
-            outcome = "filled"
-        elif reason in WITHDRAWN:
-            outcome = "withdrawn"
-        elif state in (REJECTED, EXPIRED) and reason not in _REQUOTED:
-            outcome = "refused"
-        if outcome and side in tally.working:
-            tally.working.remove(side)
-            tally.intents[outcome] += 1
+    def _latencies(self, waited: Ints) -> None:
+        if len(waited):
+            self.latency_sum += exact_sum(waited)
+            self.latency_count += len(waited)
+            self.latency_max = max(self.latency_max, int(waited.max()))
 
-    def denied(self, strategy: int, instrument: int, reason: int, value: int, limit: int) -> None:
-        """An order was refused locally."""
-        self._desk(strategy, instrument)[0].orders["denied"] += 1
+    def _intents(self, placed: Ints, placed_seq: Ints, ended: Ints, outcome: Ints) -> None:
+        """Count orders and intents: an order begins an intent unless one is under way on its side of its desk."""
+        both = np.concatenate((placed, ended), axis=1)
+        seq = np.concatenate((placed_seq, ended[ENDED_SEQ]))
+        what = np.concatenate((np.full(placed.shape[1], _PLACED), outcome))
+        order = np.argsort(seq, kind="stable")
+        both, what = both[:, order], what[order]
+        for key in _desk_keys(both):
+            tally = self._desk(*key)[0]
+            mine = _of_desk(both, key)
+            tally.orders["placed"] += int((mine & (what == _PLACED)).sum())
+            for state, name in _ENDS.items():
+                tally.orders[name] += int((mine & (what != _PLACED) & (both[STATE] == state)).sum())
+            for side in (1, -1):
+                steps = what[mine & (both[SIDE] == side) & (what != _OPEN)]
+                if not len(steps):
+                    continue
+                # an intent is under way after an order was placed, and is not after an outcome
+                before = np.concatenate(([side in tally.working], steps[:-1] == _PLACED))
+                tally.intents["placed"] += int(((steps == _PLACED) & ~before).sum())
+                for number, name in _OUTCOMES.items():
+                    tally.intents[name] += int(((steps == number) & before).sum())
+                if steps[-1] == _PLACED:
+                    tally.working.add(side)
+                else:
+                    tally.working.discard(side)
+
+    def _denied(self, reason: int, instrument: int, value: int, limit: int) -> None:
         known = self.denials.get(reason)
         if known is None:
             self.denials[reason] = [1, instrument, value, limit]
         else:
             known[0] += 1
 
-    def cancel_sent(self, reason: int) -> None:
-        """A cancel went out."""
-        self.cancels[reason] += 1
+    def _fills(self, fills: Ints) -> None:
+        """Book fills one by one: positions are a chain. Notes in them what booking gave."""
+        for at, fill in enumerate(fills.T.tolist()):
+            fills[F_REALIZED, at], fills[F_POSITION, at] = self.fill(
+                fill[F_STRATEGY], fill[F_INSTRUMENT], fill[F_SIDE], fill[F_PRICE], fill[F_SIZE], fill[F_FEE],
+                fill[F_TAKER] == 1, fill[F_DECISION_MID],
+            )  # fmt: skip
 
-    def fault(self, reason: int) -> None:
-        """The venue broke an expectation."""
-        self.faults[reason] += 1
-
-    def acknowledged(self, latency_ns: int) -> None:
-        """The venue confirmed an order that long after it was sent."""
-        self.latency_sum += latency_ns
-        self.latency_count += 1
-        self.latency_max = max(self.latency_max, latency_ns)
+    def faults_in(self, reasons: Ints) -> None:
+        """The venue broke expectations, for these reasons."""
+        self.faults.update(dict(enumerate(np.bincount(reasons).tolist())))
 
     def funding(self, instrument: int, amount: int) -> None:
         """A funding payment was booked."""
@@ -159,11 +213,11 @@ class Statistics:
             "equity": self.money(closing["equity"]),
             "pnl": total,
             "max_drawdown": self.money(closing["max_drawdown"]),
-            "max_drawdown_ratio": _ratio(closing["max_drawdown"], closing["peak_equity"]),
+            "max_drawdown_ratio": ratio_text(closing["max_drawdown"], closing["peak_equity"]),
             **self._quality(tallies, self.positions),
             "order_latency_ms": {
-                "mean": _ratio(self.latency_sum, self.latency_count * 1_000_000, 3),
-                "max": _ratio(self.latency_max, 1_000_000, 3),
+                "mean": ratio_text(self.latency_sum, self.latency_count * 1_000_000, 3),
+                "max": ratio_text(self.latency_max, 1_000_000, 3),
                 "samples": self.latency_count,
             },
             "instruments": {
@@ -214,11 +268,11 @@ class Statistics:
         base = sum(tally.slippage_base for tally in tallies)
         return {
             "traded_notional": self.money(traded),
-            "maker_ratio": _ratio(maker, traded),
-            "fill_rate": _ratio(intents["filled"], due),
+            "maker_ratio": ratio_text(maker, traded),
+            "fill_rate": ratio_text(intents["filled"], due),
             "intents": {name: intents[name] for name in ("placed", "filled", "withdrawn", "refused", "working_at_end")},
-            "average_slippage_bps": _ratio(slippage * 10_000, base, 4),
-            "average_fee_bps": _ratio(costs * 10_000, traded, 4),
+            "average_slippage_bps": ratio_text(slippage * 10_000, base, 4),
+            "average_fee_bps": ratio_text(costs * 10_000, traded, 4),
         }
 
     def _instrument(self, index: int, marks: list[int]) -> dict[str, Any]:
@@ -284,12 +338,24 @@ def _by_reason(counts: Counter[int]) -> list[dict[str, Any]]:
             "count": counts[reason],
         }
         for reason in sorted(counts)
+        if counts[reason]
     ]
 
 
-def _ratio(part: int, whole: int, places: int = 6) -> str | None:
-    """Return part / whole as decimal text, None when there is no whole."""
-    if whole == 0:
-        return None
-    size = (2 * abs(part) * 10**places + whole) // (2 * whole)
-    return format_decimal(size if part >= 0 else -size, places)
+def _outcomes(state: Ints, reason: Ints) -> Ints:
+    """Return what each order's end means for its intent."""
+    refused = np.isin(state, (REJECTED, EXPIRED)) & ~np.isin(reason, list(_REQUOTED))
+    found = np.where(refused, _REFUSED, _OPEN)
+    found = np.where(np.isin(reason, list(WITHDRAWN)), _WITHDRAWN, found)
+    return np.where(state == FILLED, _FILLED, found)
+
+
+def _desk_keys(orders: Ints) -> list[tuple[int, int]]:
+    """Return the (strategy, instrument) pairs that occur."""
+    codes = np.unique(orders[STRATEGY] << 32 | orders[INSTRUMENT]).tolist()
+    return [(code >> 32, code & 0xFFFFFFFF) for code in codes]
+
+
+def _of_desk(orders: Ints, key: tuple[int, int]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (orders[STRATEGY] == key[0]) & (orders[INSTRUMENT] == key[1])
+    return found
