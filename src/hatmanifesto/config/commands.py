@@ -7,6 +7,7 @@ A command is a JSON object in an OPERATOR record, in integers of the plan's unit
     {"command": "close", "desk": 0, "slippage_bps": 50}   {"command": "open", "desk": 0}
     {"command": "set_limit", "scope": "account" | "instrument" | "strategy", "index": 0, "name": …, "value": …}
     {"command": "set_param", "desk": 0, "name": …, "value": …}
+    {"command": "transfer", "amount": …}            money paid in, or taken out (negative)
 
 Desk -1 is the whole account (for close and open: every desk). Other keys (`by`, `reason`) and other commands only
 tell. Who may say what, and in which words, is the control socket's business.
@@ -98,6 +99,13 @@ def _set_param(session: Session, now: int, command: Mapping[str, Any]) -> None:
         raise UserError(f"{name} cannot be set to {value!r}: {error}", "restart with the new value") from error
 
 
+def _transfer(session: Session, now: int, command: Mapping[str, Any]) -> None:
+    amount, portfolio = int(command.get("amount", 0)), session.portfolio
+    portfolio.deposit += amount
+    portfolio.peak_equity += amount  # what is taken out is no drawdown
+    portfolio.equity += amount
+
+
 _COMMANDS: Final[dict[str, Callable[[Session, int, Mapping[str, Any]], None]]] = {
     "override": _override,
     "cancel_all": _cancel_all,
@@ -106,6 +114,7 @@ _COMMANDS: Final[dict[str, Callable[[Session, int, Mapping[str, Any]], None]]] =
     "open": _open,
     "set_limit": _set_limit,
     "set_param": _set_param,
+    "transfer": _transfer,
 }
 
 

@@ -355,10 +355,10 @@ class Engine(EngineInput):
         self._own_event(clock, now)
 
     def on_funding(
-        self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64
+        self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64, exch_ts: i64 = 0
     ) -> None:
         self.now = now
-        self.recorder.put4(FUNDING_PAYMENT, instrument, now, amount, rate, position_size, oracle_price)
+        self.recorder.put5(FUNDING_PAYMENT, instrument, now, amount, rate, position_size, oracle_price, exch_ts)
         self.portfolio.holdings[instrument].position.apply_funding(amount)
 
     def _finish(self, order: Order, desk: Desk) -> None:

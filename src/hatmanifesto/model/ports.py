@@ -81,7 +81,7 @@ class EngineInput:
 
     @abstractmethod
     def on_funding(
-        self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64
+        self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64, exch_ts: i64 = 0
     ) -> None:
         """Take a funding payment: amount is the balance change in money units."""
 

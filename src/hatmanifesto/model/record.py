@@ -97,7 +97,7 @@ FIELDS: Final = {
     # aux: instrument
     CONTEXT: ("mark_price", "oracle_price", "funding_rate"),
     # aux: instrument; amount is the balance change in money units
-    FUNDING_PAYMENT: ("amount", "rate", "position_size", "oracle_price"),
+    FUNDING_PAYMENT: ("amount", "rate", "position_size", "oracle_price", "exch_ts_ns"),
     # aux: instrument | strategy << 8; side_flags: bit 0 buy, bits 1-2 time in force, bit 4 reduce-only, bits 8- purpose
     SUBMIT: ("order_id", "price", "size", "side_flags"),
     # aux: reason

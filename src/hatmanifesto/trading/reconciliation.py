@@ -1,0 +1,208 @@
+"""Reconciliation: what the books say beside what the venue says, at the start, after every gap, and now and then.
+
+First what was missed is booked (fills, funding), then open orders, positions and cash are compared. Orders of ours that
+the engine does not have (of a killed session, or given up) are cancelled; foreign ones are left alone and reported.
+Whatever still differs stops new risk until it is explained.
+"""
+
+import asyncio
+from typing import Final, NamedTuple
+
+from hatmanifesto.config.assembly import Session
+from hatmanifesto.core.state_machine import StateMachine
+from hatmanifesto.model.order_state import OPEN, PARTIALLY_FILLED
+from hatmanifesto.trading.trader import Trader
+from hatmanifesto.venues.port import NOT_OURS, Cancel, Query, VenueAccount, VenueOrder
+
+LOOK_BACK_NS: Final = 600_000_000_000
+"""How far before the last known fill the venue is asked: its streams and its history need not agree on the order."""
+ATTEMPTS: Final = 5
+"""How often the comparison is repeated while something differs: messages may be under way on either side."""
+PAUSE_S: Final = 0.3
+_ENDED_GRACE_NS: Final = 5_000_000_000
+
+
+class Difference(NamedTuple):
+    """One thing that is not the same; `blocks` says whether no new risk may be taken because of it."""
+
+    what: str
+    ours: str
+    venue: str
+    blocks: bool
+
+    def text(self) -> str:
+        """Return it in words."""
+        return f"{self.what}: {self.ours} in the books, {self.venue} at the venue"
+
+
+class Reconciled(NamedTuple):
+    """What a reconciliation found and did."""
+
+    ts_ns: int
+    fills_booked: int
+    funding_booked: int
+    orders_cancelled: int
+    transfer: int
+    differences: list[Difference]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing that blocks differs."""
+        return not any(difference.blocks for difference in self.differences)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it for the journal and for people."""
+        return {
+            "reconciled": self.whole,
+            "fills_booked": self.fills_booked,
+            "funding_booked": self.funding_booked,
+            "orders_cancelled": self.orders_cancelled,
+            "transfer": self.transfer,
+            "differences": [difference.text() for difference in self.differences],
+        }
+
+
+class Reconciler:
+    """Compares one trader with its venue, one comparison at a time."""
+
+    def __init__(self, trader: Trader, pause_s: float = PAUSE_S, attempts: int = ATTEMPTS) -> None:
+        self.trader = trader
+        self.pause_s = pause_s
+        self.attempts = attempts
+        self.last: Reconciled | None = None
+        self._transfers_from_ns = 0
+        self._busy = asyncio.Lock()
+
+    async def run(self, why: str) -> Reconciled:
+        """Book what was missed, compare, and set or release the stop on new risk.
+
+        Raises OSError when the venue does not answer; the stop then stays as it was.
+        """
+        async with self._busy:
+            done = await self._run(why)
+        self.last = done
+        return done
+
+    async def _run(self, why: str) -> Reconciled:
+        trader = self.trader
+        fills = funding = cancelled = transfer = 0
+        differences: list[Difference] = []
+        for attempt in range(self.attempts):
+            if attempt:
+                await asyncio.sleep(self.pause_s * attempt)
+            booked = await self._book_missed()
+            fills, funding = fills + booked[0], funding + booked[1]
+            before = _working(trader.session)
+            orders = await trader.venue.open_orders()
+            strays = self._cancel_strays(orders)
+            cancelled = max(cancelled, strays)
+            self._ask_about_missing(orders, before)
+            account = await trader.venue.account()
+            transfer += await self._transferred(account)
+            differences = compare(trader.session, account, orders)
+            if not strays and not any(difference.blocks for difference in differences):
+                break
+        done = Reconciled(trader.clock(), fills, funding, cancelled, transfer, differences)
+        trader.note({"reconciliation": why, **done.as_json()})
+        if not done.whole:
+            trader.count_fault("position_differs", "; ".join(found.text() for found in differences if found.blocks))
+        if trader.account_stream_whole and trader.failure is None:
+            override = "none" if done.whole else "reduce_only"
+            trader.command({"command": "override", "override": override, "source": "reconciliation", "reason": why})
+        return done
+
+    async def _book_missed(self) -> tuple[int, int]:
+        trader, booked = self.trader, self.trader.booked
+        known, since = trader.engine.portfolio, max(0, booked.last_fill_ns - LOOK_BACK_NS)
+        count = sum(int(holding.position.fills) for holding in known.holdings)
+        for fill in await trader.venue.fills_since(since):
+            trader.on_fill(fill)
+        fills = sum(int(holding.position.fills) for holding in known.holdings) - count
+        funding = 0
+        for payment in await trader.venue.funding_since(max(0, booked.last_funding_ns - LOOK_BACK_NS)):
+            before = booked.repeated
+            trader.on_funding(payment)
+            funding += booked.repeated == before
+        return fills, funding
+
+    def _cancel_strays(self, orders: list[VenueOrder]) -> int:
+        """Cancel orders of ours that the engine does not keep: of an earlier session, or ended here."""
+        strays = [order for order in orders if is_stray(order, self.trader)]
+        if strays:
+            self.trader.note({"strays_cancelled": [f"{order.session}:{order.order_id}" for order in strays]})
+            self.trader.venue.send(
+                [], [Cancel(order.order_id, order.instrument, order.session) for order in strays], []
+            )
+        return len(strays)
+
+    def _ask_about_missing(self, orders: list[VenueOrder], before: list[int]) -> None:
+        """Ask what became of orders that the engine believes open, before and after the venue was asked for them."""
+        trader = self.trader
+        at_venue = {order.order_id for order in orders if order.session == trader.outbox.number}
+        still = set(_working(trader.session))
+        missing = [order_id for order_id in before if order_id in still and order_id not in at_venue]
+        if missing:
+            machine = trader.engine.machine
+            trader.note({"asked_about": [str(order_id) for order_id in missing]})
+            trader.venue.send([], [], [_query(machine, order_id, trader.outbox.number) for order_id in missing])
+
+    async def _transferred(self, account: VenueAccount) -> int:
+        """Book deposits and withdrawals since the last look; they change what the account was paid, not its profit."""
+        trader = self.trader
+        begin, self._transfers_from_ns = self._transfers_from_ns, account.ts_ns
+        if begin == 0:
+            return 0
+        amount = await trader.venue.transfers_since(begin + 1)
+        if amount:
+            trader.command({"command": "transfer", "amount": amount})
+        return amount
+
+
+def is_stray(order: VenueOrder, trader: Trader) -> bool:
+    """Tell whether an open order carries our prefix but is none that the engine keeps."""
+    if order.order_id == NOT_OURS:
+        return False
+    if order.session != trader.outbox.number:
+        return True
+    kept = trader.engine.machine.find(order.order_id)
+    return (kept is None or not kept.live()) and trader.clock() - order.ts_ns > _ENDED_GRACE_NS
+
+
+def compare(session: Session, account: VenueAccount, orders: list[VenueOrder]) -> list[Difference]:
+    """Compare positions, foreign orders and cash; nothing is changed."""
+    found: list[Difference] = []
+    at_venue = {position.instrument: position for position in account.positions}
+    for index, holding in enumerate(session.portfolio.holdings):
+        instrument = session.instruments[index]
+        ours = int(holding.position.size)
+        theirs = at_venue[index].size if index in at_venue else 0
+        if ours != theirs:
+            found.append(
+                Difference(
+                    f"{instrument.name} position", instrument.size_text(ours), instrument.size_text(theirs), True
+                )
+            )
+    for name, size in account.foreign_positions:
+        found.append(Difference(f"{name} position, not traded here", "none", size, False))
+    foreign = sum(1 for order in orders if order.order_id == NOT_OURS)
+    if foreign:
+        found.append(Difference("open orders that are not ours", "none", str(foreign), False))
+    cash = int(session.portfolio.cash())
+    if cash != account.cash and session.instruments:
+        money = session.instruments[0].money_text
+        found.append(Difference("cash", money(cash), money(account.cash), False))
+    return found
+
+
+def _working(session: Session) -> list[int]:
+    return [
+        int(order.order_id)
+        for clock in session.clocks
+        for order in clock.desk.orders.snapshot()
+        if order.state in (OPEN, PARTIALLY_FILLED)
+    ]
+
+
+def _query(machine: StateMachine, order_id: int, number: int) -> Query:
+    order = machine.find(order_id)
+    return Query(order_id, 0 if order is None else int(order.instrument), number, 0)
