@@ -6,13 +6,13 @@ Whatever still differs stops new risk until it is explained.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hatmanifesto.config.assembly import Session
-from hatmanifesto.core.state_machine import StateMachine
-from hatmanifesto.model.order_state import OPEN, PARTIALLY_FILLED
+from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE, OPEN, PARTIALLY_FILLED, REJECT
 from hatmanifesto.trading.trader import Trader
-from hatmanifesto.venues.port import NOT_OURS, Cancel, Query, VenueAccount, VenueOrder
+from hatmanifesto.venues.port import OrderFate, Venue, VenueAccount, VenueOrder
 
 LOOK_BACK_NS: Final = 600_000_000_000
 """How far before the last known fill the venue is asked: its streams and its history need not agree on the order."""
@@ -20,6 +20,11 @@ ATTEMPTS: Final = 5
 """How often the comparison is repeated while something differs: messages may be under way on either side."""
 PAUSE_S: Final = 0.3
 _ENDED_GRACE_NS: Final = 5_000_000_000
+_TOLD: Final = {
+    OrderFate.FILLED: FILL_WHOLE,
+    OrderFate.CANCELLED: CONFIRM_CANCEL,
+    OrderFate.REJECTED: REJECT,
+}
 
 
 class Difference(NamedTuple):
@@ -65,8 +70,9 @@ class Reconciled(NamedTuple):
 class Reconciler:
     """Compares one trader with its venue, one comparison at a time."""
 
-    def __init__(self, trader: Trader, pause_s: float = PAUSE_S, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, trader: Trader, venue: Venue, pause_s: float = PAUSE_S, attempts: int = ATTEMPTS) -> None:
         self.trader = trader
+        self.venue = venue
         self.pause_s = pause_s
         self.attempts = attempts
         self.last: Reconciled | None = None
@@ -76,7 +82,7 @@ class Reconciler:
     async def run(self, why: str) -> Reconciled:
         """Book what was missed, compare, and set or release the stop on new risk.
 
-        Raises OSError when the venue does not answer; the stop then stays as it was.
+        Raises VenueError when the venue does not answer; the stop then stays as it was.
         """
         async with self._busy:
             done = await self._run(why)
@@ -93,11 +99,11 @@ class Reconciler:
             booked = await self._book_missed()
             fills, funding = fills + booked[0], funding + booked[1]
             before = _working(trader.session)
-            orders = await trader.venue.open_orders()
-            strays = self._cancel_strays(orders)
+            orders = await self.venue.open_orders()
+            strays = await self._cancel_strays(orders)
             cancelled = max(cancelled, strays)
-            self._ask_about_missing(orders, before)
-            account = await trader.venue.account()
+            await self._ask_about_missing(orders, before)
+            account = await self.venue.account()
             transfer += await self._transferred(account)
             differences = compare(trader.session, account, orders)
             if not strays and not any(difference.blocks for difference in differences):
@@ -106,53 +112,66 @@ class Reconciler:
         trader.note({"reconciliation": why, **done.as_json()})
         if not done.whole:
             trader.count_fault("position_differs", "; ".join(found.text() for found in differences if found.blocks))
-        if trader.account_stream_whole and trader.failure is None:
-            override = "none" if done.whole else "reduce_only"
-            trader.command({"command": "override", "override": override, "source": "reconciliation", "reason": why})
+        if trader.account_trusted:
+            trader.hold("reconciliation", "none" if done.whole else "reduce_only", why)
         return done
 
     async def _book_missed(self) -> tuple[int, int]:
-        trader, booked = self.trader, self.trader.booked
-        known, since = trader.engine.portfolio, max(0, booked.last_fill_ns - LOOK_BACK_NS)
-        count = sum(int(holding.position.fills) for holding in known.holdings)
-        for fill in await trader.venue.fills_since(since):
-            trader.on_fill(fill)
-        fills = sum(int(holding.position.fills) for holding in known.holdings) - count
-        funding = 0
-        for payment in await trader.venue.funding_since(max(0, booked.last_funding_ns - LOOK_BACK_NS)):
-            before = booked.repeated
-            trader.on_funding(payment)
-            funding += booked.repeated == before
-        return fills, funding
+        trader, booked, venue = self.trader, self.trader.booked, self.venue
+        repeated = booked.repeated
+        told = await venue.fills_since(max(0, booked.last_fill_ns - LOOK_BACK_NS))
+        for fill in told:
+            trader.on_fill(
+                trader.clock(),
+                fill.order_id,
+                fill.instrument,
+                fill.side,
+                fill.price,
+                fill.size,
+                fill.fee,
+                fill.taker,
+                fill.exch_ts_ns,
+                fill.trade_id,
+            )
+        fills = len(told) - (booked.repeated - repeated)
+        repeated = booked.repeated
+        paid = await venue.funding_since(max(0, booked.last_funding_ns - LOOK_BACK_NS))
+        for payment in paid:
+            trader.on_funding(trader.clock(), *payment)
+        return fills, len(paid) - (booked.repeated - repeated)
 
-    def _cancel_strays(self, orders: list[VenueOrder]) -> int:
+    async def _cancel_strays(self, orders: Sequence[VenueOrder]) -> int:
         """Cancel orders of ours that the engine does not keep: of an earlier session, or ended here."""
         strays = [order for order in orders if is_stray(order, self.trader)]
         if strays:
             self.trader.note({"strays_cancelled": [f"{order.session}:{order.order_id}" for order in strays]})
-            self.trader.venue.send(
-                [], [Cancel(order.order_id, order.instrument, order.session) for order in strays], []
-            )
+            await self.venue.cancel_orders(strays)
         return len(strays)
 
-    def _ask_about_missing(self, orders: list[VenueOrder], before: list[int]) -> None:
+    async def _ask_about_missing(self, orders: Sequence[VenueOrder], before: list[int]) -> None:
         """Ask what became of orders that the engine believes open, before and after the venue was asked for them."""
         trader = self.trader
-        at_venue = {order.order_id for order in orders if order.session == trader.outbox.number}
+        at_venue = {order.order_id for order in orders}
         still = set(_working(trader.session))
-        missing = [order_id for order_id in before if order_id in still and order_id not in at_venue]
-        if missing:
-            machine = trader.engine.machine
-            trader.note({"asked_about": [str(order_id) for order_id in missing]})
-            trader.venue.send([], [], [_query(machine, order_id, trader.outbox.number) for order_id in missing])
+        for order_id in before:
+            order = trader.engine.machine.find(order_id)
+            if order is None or order_id not in still or order_id in at_venue:
+                continue
+            report = await self.venue.order_report(trader.number, order_id, int(order.purpose))
+            trader.note({"asked_about": str(order_id), "answer": report.status})
+            trigger = _TOLD.get(report.fate)
+            if trigger is not None:
+                trader.on_order_event(
+                    trader.clock(), order_id, trigger, report.reason, report.exch_ts_ns, report.venue_order_id
+                )
 
     async def _transferred(self, account: VenueAccount) -> int:
         """Book deposits and withdrawals since the last look; they change what the account was paid, not its profit."""
         trader = self.trader
-        begin, self._transfers_from_ns = self._transfers_from_ns, account.ts_ns
+        begin, self._transfers_from_ns = self._transfers_from_ns, account.exch_ts_ns
         if begin == 0:
             return 0
-        amount = await trader.venue.transfers_since(begin + 1)
+        amount = await self.venue.transfers_since(begin + 1)
         if amount:
             trader.command({"command": "transfer", "amount": amount})
         return amount
@@ -160,31 +179,27 @@ class Reconciler:
 
 def is_stray(order: VenueOrder, trader: Trader) -> bool:
     """Tell whether an open order carries our prefix but is none that the engine keeps."""
-    if order.order_id == NOT_OURS:
+    if order.order_id == 0:
         return False
-    if order.session != trader.outbox.number:
+    if order.session != trader.number:
         return True
     kept = trader.engine.machine.find(order.order_id)
-    return (kept is None or not kept.live()) and trader.clock() - order.ts_ns > _ENDED_GRACE_NS
+    return (kept is None or not kept.live()) and trader.clock() - order.placed_ns > _ENDED_GRACE_NS
 
 
-def compare(session: Session, account: VenueAccount, orders: list[VenueOrder]) -> list[Difference]:
+def compare(session: Session, account: VenueAccount, orders: Sequence[VenueOrder]) -> list[Difference]:
     """Compare positions, foreign orders and cash; nothing is changed."""
     found: list[Difference] = []
-    at_venue = {position.instrument: position for position in account.positions}
+    at_venue = {position.instrument: position.size for position in account.positions}
     for index, holding in enumerate(session.portfolio.holdings):
-        instrument = session.instruments[index]
-        ours = int(holding.position.size)
-        theirs = at_venue[index].size if index in at_venue else 0
+        name, text = session.instruments[index].name, session.instruments[index].size_text
+        ours, theirs = int(holding.position.size), at_venue.get(index, 0)
         if ours != theirs:
-            found.append(
-                Difference(
-                    f"{instrument.name} position", instrument.size_text(ours), instrument.size_text(theirs), True
-                )
-            )
-    for name, size in account.foreign_positions:
-        found.append(Difference(f"{name} position, not traded here", "none", size, False))
-    foreign = sum(1 for order in orders if order.order_id == NOT_OURS)
+            found.append(Difference(f"{name} position", text(ours), text(theirs), True))
+    for position in account.positions:
+        if position.instrument < 0:
+            found.append(Difference(f"{position.coin} position, not traded here", "none", "some", False))
+    foreign = sum(1 for order in orders if order.order_id == 0)
     if foreign:
         found.append(Difference("open orders that are not ours", "none", str(foreign), False))
     cash = int(session.portfolio.cash())
@@ -201,8 +216,3 @@ def _working(session: Session) -> list[int]:
         for order in clock.desk.orders.snapshot()
         if order.state in (OPEN, PARTIALLY_FILLED)
     ]
-
-
-def _query(machine: StateMachine, order_id: int, number: int) -> Query:
-    order = machine.find(order_id)
-    return Query(order_id, 0 if order is None else int(order.instrument), number, 0)

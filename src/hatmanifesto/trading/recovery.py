@@ -92,11 +92,11 @@ def _remember(columns: dict[int, Columns], booked: Booked) -> None:
     fills = columns.get(record.FILL)
     if fills is not None:
         for stamp, aux, trade in zip(fills["exch_ts_ns"], fills["aux"], fills["trade_id"], strict=True):
-            booked.know_fill(int(stamp), int(aux) >> 8, int(trade))
+            booked.is_new_fill(int(stamp), int(aux) >> 8, int(trade))
     payments = columns.get(record.FUNDING_PAYMENT)
     if payments is not None:
         for stamp, instrument in zip(payments["exch_ts_ns"], payments["aux"], strict=True):
-            booked.know_funding(int(stamp), int(instrument))
+            booked.is_new_funding(int(stamp), int(instrument))
 
 
 class _Fold:

@@ -1,8 +1,8 @@
 """One turn after another: what the venue says goes into the engine, the journal is written, then the answer goes out.
 
 Every turn is: feed the engine, write what it recorded with one write, send what it asked for. When the journal
-cannot be written, or a strategy fails, new orders are dropped, cancels still go out, and `failure` says why: the
-session ends then. Knows no event loop; `next_timer_ns` says when `on_time` is due.
+cannot be written, or a strategy fails, nothing of that turn goes out and `failure` says why: the session then ends and
+cancels everything. Knows no event loop; `next_timer_ns` says when `on_time` is due.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,20 +14,19 @@ from mypy_extensions import i64
 
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.config.checkpoint import Checkpoint
-from hatmanifesto.config.commands import carry_out
+from hatmanifesto.config.commands import OVERRIDES, SOURCES, carry_out
+from hatmanifesto.core.risk_manager import FEED_SOURCE, HALT, KILL_SWITCH_SOURCE, RECONCILIATION_SOURCE
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.format import pack_blob
 from hatmanifesto.journal.writer import JournalWriteError
-from hatmanifesto.model import reasons, record
+from hatmanifesto.model import record
 from hatmanifesto.model.market_row import WORD_LOCAL_TS
 from hatmanifesto.model.order_state import ACKNOWLEDGE, FIND_ABSENT, FIND_OPEN, OPEN, REFUSE_CANCEL, UNKNOWN
 from hatmanifesto.model.ports import NEVER
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.loop_times import LoopTimes
-from hatmanifesto.trading.outbox import Outbox
 from hatmanifesto.trading.seen import Booked
-from hatmanifesto.venues.port import Venue as VenuePort
-from hatmanifesto.venues.port import VenueFill, VenueFunding
+from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueGateway, VenueListener
 
 _REPEATED: Final = frozenset({(OPEN, ACKNOWLEDGE)})
 _ONLY_WHEN_UNKNOWN: Final = frozenset({FIND_OPEN, FIND_ABSENT})
@@ -35,26 +34,27 @@ MAX_OVERDUE: Final = 1_000
 """Timers fired in one turn at most, so that an engine that never comes to rest is noticed."""
 
 
-class Trader:
-    """A venue's listener around one engine. Start with `begin`; not safe for threads."""
+class Trader(VenueListener):
+    """A venue's listener around one engine. Deaf until `begin`; not safe for threads."""
 
-    def __init__(self, session: Session, outbox: Outbox, venue: VenuePort, clock: Clock, booked: Booked) -> None:
+    def __init__(self, session: Session, gateway: VenueGateway, clock: Clock, number: int, booked: Booked) -> None:
         self.session = session
         self.engine = session.engine
-        self.outbox = outbox
-        self.venue = venue
+        self.gateway = gateway
         self.clock = clock
+        self.number = number
         self.booked = booked
+        self.begun = False
         self.failure: BaseException | None = None
         self.turns = 0
         self.times = LoopTimes()
         self.faults: dict[str, int] = {}
-        self.untrusted: dict[int, str] = {}
-        self.account_stream_why = "not connected yet"
-        self.account_stream_whole = False
-        self.on_account_stream_back: Callable[[], None] = lambda: None
+        self.trust: dict[int, tuple[Trust, str]] = {
+            index: (Trust.DOWN, "not connected yet") for index in range(len(session.instruments))
+        }
+        self.account_trust = (Trust.DOWN, "not connected yet")
+        self.on_account_back: Callable[[], None] = lambda: None
         self.after_turn: Callable[[], None] = lambda: None
-        outbox.machine = session.engine.machine
 
     @property
     def next_timer_ns(self) -> int:
@@ -62,51 +62,57 @@ class Trader:
         return int(self.engine.next_timer_ns)
 
     def begin(self, opening: Mapping[str, Any]) -> None:
-        """Write the session's first records and start the engine."""
+        """Write the session's first records and start the engine, which takes no risk until it is released."""
         now = self.clock()
-        self._blob(record.SESSION, now, msgspec.json.encode({**opening, "start_ns": now}, order="deterministic"))
-        self._checkpoint(now)
-        self.engine.start(now)
+        self.begun = True
+        risk = self.session.risk
+        risk.set_account_override(RECONCILIATION_SOURCE, HALT)
+        risk.set_account_override(FEED_SOURCE, HALT)
+        risk.set_account_override(KILL_SWITCH_SOURCE, HALT)
+        try:
+            self._blob(record.SESSION, now, msgspec.json.encode({**opening, "start_ns": now}, order="deterministic"))
+            self._checkpoint(now)
+            self.engine.start(now)
+        except JournalWriteError as error:
+            self._fail(error)
         self._end_turn(now)
 
     # -- what the venue says ----------------------------------------------------------------------
 
-    def on_rows(self, words: vec[i64]) -> None:
+    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
         """Take market rows, and fire the timers that lie between them."""
-        began = self.clock()
         if self._running():
+            began = self.clock()
             try:
-                self._take_rows(words)
+                self._take_rows(rows)
             except BaseException as error:  # noqa: BLE001 - a strategy's own; the session ends with it
                 self._fail(error)
-        self._end_turn(began)
+            self._end_turn(began)
 
-    def _take_rows(self, words: vec[i64]) -> None:
+    def _take_rows(self, rows: vec[i64]) -> None:
         engine = self.engine
-        at, end = 0, len(words)
+        at, end = 0, len(rows)
         while at < end:
-            stamp = int(words[at + WORD_LOCAL_TS])
+            stamp = int(rows[at + WORD_LOCAL_TS])
             if engine.next_timer_ns < stamp:
                 self._fire_timers(stamp)
-            taken = engine.on_rows(words, at, end, NEVER, WORD_LOCAL_TS, 0)
+            taken = engine.on_rows(rows, at, end, NEVER, WORD_LOCAL_TS, 0)
             if taken == at:
                 raise RuntimeError(f"the engine takes no row at {stamp} ns; this is a defect, please report it")
             at = int(taken)
 
     def on_order_event(
-        self, order_id: int, trigger: int, reason: int, exch_ts_ns: int, venue_order_id: int, text: str
+        self, now_ns: int, order_id: int, trigger: int, reason: int, exch_ts_ns: int, venue_order_id: int
     ) -> None:
         """Take the venue's word on an order, unless it only repeats what is known."""
-        now = self.clock()
         if self._running():
+            began = self.clock()
             try:
-                if text and reason == reasons.VENUE_OTHER:
-                    self._note(now, {"order_id": order_id, "venue_says": text[:500]})
                 if not self._says_nothing_new(order_id, trigger):
-                    self.engine.on_order_event(now, order_id, trigger, reason, exch_ts_ns, venue_order_id)
+                    self.engine.on_order_event(began, order_id, trigger, reason, exch_ts_ns, venue_order_id)
             except BaseException as error:  # noqa: BLE001 - see on_rows
                 self._fail(error)
-        self._end_turn(now)
+            self._end_turn(began)
 
     def _says_nothing_new(self, order_id: int, trigger: int) -> bool:
         """An answer and the order stream say the same; a question may be answered after its answer became known."""
@@ -118,67 +124,92 @@ class Trader:
             return True  # reconciliation asked, not the engine
         return (state, trigger) in _REPEATED or (state != UNKNOWN and trigger in _ONLY_WHEN_UNKNOWN)
 
-    def on_fill(self, fill: VenueFill) -> None:
-        """Take a fill, unless it was booked before."""
-        now = self.clock()
-        if self._running() and self.booked.is_new_fill(fill):
+    def on_outcome_unknown(self, now_ns: int, order_id: int) -> None:
+        """No answer will come: as if its time had run out."""
+        if self._running():
+            began = self.clock()
             try:
-                self.engine.on_fill(
-                    now,
-                    fill.order_id,
-                    fill.instrument,
-                    fill.side,
-                    fill.price,
-                    fill.size,
-                    fill.fee,
-                    fill.taker,
-                    fill.ts_ns,
-                    fill.trade_id,
-                )
+                self.engine.on_timeout(began, order_id)
             except BaseException as error:  # noqa: BLE001 - see on_rows
                 self._fail(error)
-        self._end_turn(now)
+            self._end_turn(began)
 
-    def on_funding(self, payment: VenueFunding) -> None:
+    def on_fill(
+        self,
+        now_ns: int,
+        order_id: int,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        fee: int,
+        taker: bool,
+        exch_ts_ns: int,
+        trade_id: int,
+    ) -> None:
+        """Take a fill, unless it was booked before."""
+        if self._running() and self.booked.is_new_fill(exch_ts_ns, instrument, trade_id):
+            began = self.clock()
+            try:
+                self.engine.on_fill(began, order_id, instrument, side, price, size, fee, taker, exch_ts_ns, trade_id)
+            except BaseException as error:  # noqa: BLE001 - see on_rows
+                self._fail(error)
+            self._end_turn(began)
+
+    def on_funding(
+        self,
+        now_ns: int,
+        instrument: int,
+        amount: int,
+        rate: int,
+        position_size: int,
+        oracle_price: int,
+        exch_ts_ns: int,
+    ) -> None:
         """Take a funding payment, unless it was booked before."""
-        now = self.clock()
-        if self._running() and self.booked.is_new_funding(payment):
-            self.engine.on_funding(
-                now,
-                payment.instrument,
-                payment.amount,
-                payment.rate,
-                payment.position_size,
-                payment.oracle_price,
-                payment.ts_ns,
-            )
-        self._end_turn(now)
+        if self._running() and self.booked.is_new_funding(exch_ts_ns, instrument):
+            began = self.clock()
+            self.engine.on_funding(began, instrument, amount, rate, position_size, oracle_price, exch_ts_ns)
+            self._end_turn(began)
 
-    def on_feed(self, instrument: int, trusted: bool, why: str) -> None:
-        """Halt while any instrument's market data cannot be trusted, and go on when all can."""
-        before = bool(self.untrusted)
-        if trusted:
-            if instrument < 0:
-                self.untrusted.clear()
-            self.untrusted.pop(instrument, None)
-        else:
-            self.untrusted[instrument] = why
+    def on_trust(self, now_ns: int, instrument: int, trust: Trust, why: str) -> None:
+        """Halt while any instrument's data, or the account's own events, cannot be relied on.
+
+        When the account's events are back, something may have been missed: the session reconciles before it goes on.
+        """
+        if instrument == ALL_INSTRUMENTS:
+            was, self.account_trust = self.account_trust, (trust, why)
+            if trust == Trust.LIVE:
+                self.on_account_back()
+            elif was[0] == Trust.LIVE:
+                self.hold("reconciliation", "halt", why)
+            return
+        before = self.feed_trusted
+        self.trust[instrument] = (trust, why)
+        if trust != Trust.LIVE:
             self.count_fault("feed_untrusted", why)
-        if bool(self.untrusted) != before:
-            override = "halt" if self.untrusted else "none"
-            self.command({"command": "override", "override": override, "source": "feed", "reason": why})
+        if self.feed_trusted != before or not before:
+            self.hold("feed", "none" if self.feed_trusted else "halt", why)
 
-    def on_account_stream(self, whole: bool, why: str) -> None:
-        """Halt while order and fill messages may be missing; the session reconciles before it goes on."""
-        was, self.account_stream_whole, self.account_stream_why = self.account_stream_whole, whole, why
-        if whole:
-            self.on_account_stream_back()
-        elif was:
-            self.command({"command": "override", "override": "halt", "source": "reconciliation", "reason": why})
+    @property
+    def feed_trusted(self) -> bool:
+        """Whether every instrument's market data is live."""
+        return all(trust == Trust.LIVE for trust, _ in self.trust.values())
 
-    def on_fault(self, what: str, detail: str) -> None:
-        """Count and journal something that must not be."""
-        self.count_fault(what, detail)
+    @property
+    def account_trusted(self) -> bool:
+        """Whether the account's own events arrive."""
+        return self.account_trust[0] == Trust.LIVE
+
+    def hold(self, source: str, override: str, why: str) -> None:
+        """Set what a source demands of the account, when it is not that already."""
+        number = SOURCES[source]
+        if self._running() and self.session.risk.account_overrides[number] != OVERRIDES[override]:
+            self.command({"command": "override", "override": override, "source": source, "reason": why[:500]})
+
+    def on_notice(self, now_ns: int, kind: str, data: Mapping[str, int | str]) -> None:
+        """Count something worth knowing and journal it; the first of a kind and then ever rarer."""
+        self.count_fault(kind, msgspec.json.encode(data, order="deterministic").decode())
 
     # -- time and people --------------------------------------------------------------------------
 
@@ -239,7 +270,7 @@ class Trader:
     # -- a turn's parts ---------------------------------------------------------------------------
 
     def _running(self) -> bool:
-        return self.failure is None
+        return self.begun and self.failure is None
 
     def _blob(self, kind: int, now: int, payload: bytes) -> None:
         recorder = self.session.recorder
@@ -261,7 +292,6 @@ class Trader:
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
             self.failure = error
-        self.outbox.drop_places()
 
     def _end_turn(self, began: int) -> None:
         if self.failure is None:
@@ -269,7 +299,8 @@ class Trader:
                 self.session.recorder.flush()
             except JournalWriteError as error:
                 self._fail(error)
-        self.outbox.send(self.venue)
+                return
+            self.gateway.flush(began)
         self.turns += 1
         self.times.add(self.clock() - began)
         self.after_turn()

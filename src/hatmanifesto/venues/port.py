@@ -68,13 +68,23 @@ class VenueListener(ABC):
         exch_ts_ns: int,
         trade_id: int,
     ) -> None:
-        """Take a fill, each exactly once: EngineInput.on_fill's arguments; order_id 0 = no order of this session."""
+        """Take a fill: EngineInput.on_fill's arguments; order_id 0 = not ours.
+
+        An order of an earlier session keeps its order id here: ids go on from session to session.
+        """
 
     @abstractmethod
     def on_funding(
-        self, now_ns: int, instrument: int, amount: int, rate: int, position_size: int, oracle_price: int
+        self,
+        now_ns: int,
+        instrument: int,
+        amount: int,
+        rate: int,
+        position_size: int,
+        oracle_price: int,
+        exch_ts_ns: int,
     ) -> None:
-        """Take a funding payment, each exactly once: EngineInput.on_funding's arguments; oracle_price 0 = not told."""
+        """Take a funding payment: EngineInput.on_funding's arguments; oracle_price 0 = not told."""
 
     @abstractmethod
     def on_trust(self, now_ns: int, instrument: int, trust: Trust, why: str) -> None:
@@ -117,6 +127,17 @@ class VenueFill(NamedTuple):
     taker: bool
     exch_ts_ns: int
     trade_id: int
+
+
+class VenueFunding(NamedTuple):
+    """A funding payment as the venue has it: balance change in money units, rate as the journal has it."""
+
+    instrument: int
+    amount: int
+    rate: int
+    position_size: int
+    oracle_price: int
+    exch_ts_ns: int
 
 
 class VenuePosition(NamedTuple):
@@ -217,8 +238,20 @@ class Venue(ABC):
         """Return the account's fills from a moment on, oldest first, in the session's instruments."""
 
     @abstractmethod
+    async def funding_since(self, exch_ts_ns: int) -> Sequence[VenueFunding]:
+        """Return the account's funding payments from a moment on, oldest first, in the session's instruments."""
+
+    @abstractmethod
+    async def transfers_since(self, exch_ts_ns: int) -> int:
+        """Return what was paid in less what was taken out from a moment on, in money units."""
+
+    @abstractmethod
+    async def prices(self) -> Mapping[int, int]:
+        """Return a present price of each instrument by index; sizes given in money are turned into coins with it."""
+
+    @abstractmethod
     async def account(self) -> VenueAccount:
-        """Return balances and positions."""
+        """Return balances and positions, those of markets that the session does not trade with instrument -1."""
 
     @abstractmethod
     async def fees(self) -> VenueFees:
