@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from hatmanifesto.backtest.exchange import build_market, choose_models
-from hatmanifesto.backtest.harness import closing_of
 from hatmanifesto.backtest.replay import NowhereGateway, replay_journal, state_of
 from hatmanifesto.backtest.survey import survey
 from hatmanifesto.backtest.tape.synthetic import generate
@@ -15,6 +14,7 @@ from hatmanifesto.config.assembly import Session, assemble, build_instruments
 from hatmanifesto.config.checkpoint import Checkpoint, checkpoint_from_json
 from hatmanifesto.config.commands import carry_out
 from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.session_records import closing_of
 from hatmanifesto.config.settings import load
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.format import pack_blob
@@ -62,7 +62,7 @@ def a_session(path: Path, start: Checkpoint | None = None) -> tuple[Session, Che
                 carry_out(session, now, command)
         assert not waiting
         session.recorder.flush()
-        writer.close(int(session.engine.now), closing_of(session, market))
+        writer.close(int(session.engine.now), closing_of(session, int(market.now)))
     return session, Checkpoint.of(session)
 
 

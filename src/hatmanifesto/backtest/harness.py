@@ -1,6 +1,5 @@
 """Runs a tape through the engine and the simulated venue, streaming the journal."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from hatmanifesto.backtest.survey import Survey, survey
 from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.config.assembly import Session, assemble, build_instruments
 from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.session_records import closing_of, config_hash
 from hatmanifesto.config.settings import Draft
 from hatmanifesto.config.strategies import checked_strategies
 from hatmanifesto.errors import UserError
@@ -85,15 +85,9 @@ def run_tape(
         prepared = Prepared(session, market, models.names, looked, opening, [models.note] if models.note else [])
         seconds = _drive(prepared, progress)
         session.recorder.flush()
-        closing = closing_of(session, market)
+        closing = closing_of(session, int(market.now))
         digest = writer.close(int(session.engine.now), closing)
     return prepared, Finished(closing, digest, seconds)
-
-
-def config_hash(draft: Draft) -> str:
-    """Return the BLAKE2b-128 of the settings with every default written out."""
-    encoded = msgspec.json.encode(draft.settings.as_json(), order="deterministic")
-    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
 def _drive(prepared: Prepared, progress: Progress) -> float:
@@ -119,25 +113,3 @@ def _drive(prepared: Prepared, progress: Progress) -> float:
         raise described from error
     progress(rows, rows)
     return time.perf_counter() - began
-
-
-def closing_of(session: Session, market: ReplayMarket | None = None) -> dict[str, Any]:
-    """Return the journal's last record: where the account stands, in integers of the plan's units."""
-    engine, portfolio = session.engine, session.portfolio
-    return {
-        "equity": int(portfolio.value()),
-        "cash": int(portfolio.cash()),
-        "peak_equity": int(portfolio.peak_equity),
-        "max_drawdown": int(portfolio.max_drawdown),
-        "positions": {
-            entry.name: {"size": int(holding.position.size), "mark_price": int(holding.mark_price)}
-            for entry, holding in zip(session.plan.instruments, portfolio.holdings, strict=True)
-        },
-        "decisions": sum(int(clock.decisions) for clock in session.clocks),
-        "requests": int(engine.requests),
-        "orders_placed": int(engine.orders_placed),
-        "orders_denied": int(engine.orders_denied),
-        "cancels_sent": int(engine.cancels_sent),
-        "faults": int(engine.faults),
-        "end_ns": int(engine.now if market is None else market.now),
-    }

@@ -3,7 +3,7 @@
 A command is a JSON object in an OPERATOR record, in integers of the plan's units:
 
     {"command": "override", "desk": -1, "override": "halt", "source": "operator", "scale_percent": 100}
-    {"command": "cancel_all"}                       {"command": "cancel", "order_id": 4194304}
+    {"command": "cancel_all"}                             {"command": "cancel", "order_id": 4194304}
     {"command": "close", "desk": 0, "slippage_bps": 50}   {"command": "open", "desk": 0}
     {"command": "set_limit", "scope": "account" | "instrument" | "strategy", "index": 0, "name": …, "value": …}
     {"command": "set_param", "desk": 0, "name": …, "value": …}
@@ -19,6 +19,7 @@ from typing import Any, Final
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.core.risk_manager import OVERRIDE_NAMES, SOURCE_NAMES
 from hatmanifesto.errors import UserError
+from hatmanifesto.model.reasons import CANCEL_OPERATOR
 
 OVERRIDES: Final = {name: number for number, name in OVERRIDE_NAMES.items()}
 SOURCES: Final = {name: number for number, name in SOURCE_NAMES.items()}
@@ -45,7 +46,7 @@ def _override(session: Session, now: int, command: Mapping[str, Any]) -> None:
 
 
 def _cancel_all(session: Session, now: int, command: Mapping[str, Any]) -> None:
-    session.engine.cancel_all(now)
+    session.engine.cancel_all(now, int(command.get("reason", CANCEL_OPERATOR)))
 
 
 def _cancel(session: Session, now: int, command: Mapping[str, Any]) -> None:

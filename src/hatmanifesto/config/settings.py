@@ -119,6 +119,36 @@ class ExchangeSettings(Section):
     taker_fee_bps: Bps | None = None
 
 
+class VenueSettings(Section):
+    """`[venue]`: where live orders go, as which account, and where the keys are; keys themselves are never here.
+
+    `url` is `mainnet`, `testnet` or an address such as http://127.0.0.1:3001. `account` is the account's own address.
+    A key is `env:NAME` (an environment variable) or `keystore:FILE` (encrypted); the guard needs one of its own.
+    """
+
+    name: Literal["hyperliquid"] = "hyperliquid"
+    url: Annotated[str, Field(min_length=1)] = "testnet"
+    account: str | None = None
+    key: Annotated[str, Field(pattern=r"^(env|keystore):.+")] = "env:HAT_AGENT_KEY"
+    guard_key: Annotated[str, Field(pattern=r"^(env|keystore):.+")] = "env:HAT_GUARD_KEY"
+    second_source: str | None = None
+
+
+class TradingSettings(Section):
+    """`[trading]`: how a live session looks after itself.
+
+    When the trader's loop has not turned for `guard_timeout`, the guard ends it and cancels everything; with
+    `flatten_on_guard` it closes the positions too, and with `flatten_on_stop` an orderly stop does.
+    """
+
+    reconcile_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
+    checkpoint_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
+    max_clock_offset: Annotated[Duration, Field(gt=0)] = 1_000_000_000
+    guard_timeout: Annotated[Duration, Field(ge=500_000_000)] = 3_000_000_000
+    flatten_on_guard: bool = False
+    flatten_on_stop: bool = False
+
+
 class Settings(Section):
     """The whole file. `seed` is recorded; nothing in a backtest draws from it yet."""
 
@@ -130,6 +160,8 @@ class Settings(Section):
     }
     engine: EngineSection = EngineSection()
     exchange: ExchangeSettings = ExchangeSettings()
+    venue: VenueSettings = VenueSettings()
+    trading: TradingSettings = TradingSettings()
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, defaults included, in one fixed form."""

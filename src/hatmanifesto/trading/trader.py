@@ -249,6 +249,14 @@ class Trader(VenueListener):
         if refused is not None and self.failure is None:
             raise refused
 
+    def cancel_all(self, reason: int) -> None:
+        """Cancel every working order, for a reason of model.reasons."""
+        if self._running():
+            began = self.clock()
+            self._blob(record.OPERATOR, began, msgspec.json.encode({"command": "cancel_all", "reason": reason}))
+            self.engine.cancel_all(began, reason)
+            self._end_turn(began)
+
     def note(self, content: Mapping[str, Any]) -> None:
         """Journal something worth knowing that changes nothing."""
         now = self.clock()

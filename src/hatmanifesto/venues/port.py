@@ -141,11 +141,12 @@ class VenueFunding(NamedTuple):
 
 
 class VenuePosition(NamedTuple):
-    """A position: signed size, average entry price text as the venue shows it, unrealized P&L in money units."""
+    """A position: signed size, its entry cost (signed like the size, money units), and what is shown of it."""
 
     instrument: int
     coin: str
     size: int
+    cost: int
     entry_price: str
     unrealized: int
 

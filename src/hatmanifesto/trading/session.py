@@ -1,0 +1,388 @@
+"""A live session: configuration, connection, clock, recovery, reconciliation, quoting, and an orderly end.
+
+Nothing is quoted before the last session's journal and the venue agree, every feed is live, and the guard watches.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+import hatmanifesto
+from hatmanifesto import build
+from hatmanifesto.config.assembly import Session, assemble
+from hatmanifesto.config.checkpoint import Checkpoint, PositionState
+from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.session_records import closing_of, config_hash
+from hatmanifesto.config.settings import Draft
+from hatmanifesto.config.strategies import checked_strategies
+from hatmanifesto.errors import UserError
+from hatmanifesto.journal.writer import JournalWriter
+from hatmanifesto.model.ports import NEVER
+from hatmanifesto.model.reasons import CANCEL_SHUTDOWN
+from hatmanifesto.trading.clock import Clock
+from hatmanifesto.trading.reconciliation import Reconciled, Reconciler
+from hatmanifesto.trading.recovery import LastSession, carry_over, find_last, journal_path
+from hatmanifesto.trading.seen import Booked
+from hatmanifesto.trading.trader import Trader
+from hatmanifesto.venues.port import Venue, VenueAccount, VenueError
+
+JOURNALS: Final = "journal"
+BEAT_S: Final = 0.05
+"""How often the loop proves to the guard that it turns."""
+WITHDRAW_S: Final = 3.0
+"""How long an orderly stop waits until every order is known to be gone."""
+CONNECT_S: Final = 30.0
+
+Say = Callable[[str], None]
+
+
+class Watch:
+    """What a session tells its guard, and hears of it; this one watches nothing and is always there."""
+
+    def beat(self) -> None:
+        """Say that the loop turns."""
+
+    def guarded(self) -> bool:
+        """Whether a guard watches."""
+        return True
+
+
+class Summary(NamedTuple):
+    """How a session ended, in text for people and machines."""
+
+    number: int
+    journal: Path
+    seconds: float
+    stopped: str
+    values: dict[str, Any]
+
+
+class LiveSession:
+    """One session; `start`, then `run`, then `stop`, which is safe at any point."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        folder: Path,
+        venue: Venue,
+        clock: Clock,
+        *,
+        watch: Watch | None = None,
+        say: Say = lambda words: None,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.draft = draft
+        self.settings = draft.settings.trading
+        self.folder = folder
+        self.venue = venue
+        self.clock = clock
+        self.watch = watch or Watch()
+        self.say = say
+        self.facts = facts or {}
+        self.stopping = asyncio.Event()
+        self.stop_why = ""
+        self.last_reconciled: Reconciled | None = None
+        self.started_ns = 0
+        self.number = 0
+        self.trader: Trader
+        self.session: Session
+        self.reconciler: Reconciler
+        self._writer: JournalWriter | None = None
+        self._lock: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = NEVER
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the start --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Come up as far as quoting. Raises UserError with what to do; everything is closed again then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _start(self) -> None:
+        self._take_folder()
+        journals = self.folder / JOURNALS
+        journals.mkdir(parents=True, exist_ok=True)
+        last = find_last(journals)
+        for note in last.notes if last else []:
+            self.say(note)
+        names = instrument_names(self.draft)
+        self.say(f"connecting to {self.facts.get('venue', 'the venue')}")
+        try:
+            instruments = list(await self.venue.open(names))
+            offset = await self.venue.clock_offset_ns()
+            if abs(offset) > self.settings.max_clock_offset:
+                raise UserError(
+                    f"this machine's clock is {abs(offset) / 1e6:.0f} ms {'behind' if offset > 0 else 'ahead of'} "
+                    "the venue's",
+                    "set it (NTP), or raise trading.max_clock_offset",
+                )
+            resolved = resolve(self.draft, instruments, await self.venue.prices())
+            account = await self.venue.account()
+        except VenueError as error:
+            raise UserError(f"the venue does not answer: {error}", "check the connection and venue.url") from error
+        plan = resolved.plan
+        self.number = max(self.clock() // 1_000_000_000, last.number + 1 if last else 0) & 0xFFFF_FFFF
+        state, notes = carry_over(last, plan) if last else first_state(plan, account)
+        for note in notes:
+            self.say(note)
+        self._writer = JournalWriter(journal_path(journals, self.number), {"kind": "live"}, session=self.number)
+        gateway = self.venue.gateway
+        strategies = checked_strategies(resolved.strategies)
+        self.session = assemble(plan, strategies, gateway, self._writer, 0, instruments)
+        state.restore(self.session)
+        booked = last.booked if last else Booked()
+        booked.last_fill_ns = max(booked.last_fill_ns, state.last_fill_ns, 0 if last else account.exch_ts_ns)
+        booked.last_funding_ns = max(booked.last_funding_ns, state.last_funding_ns, 0 if last else account.exch_ts_ns)
+        self.trader = Trader(self.session, gateway, self.clock, self.number, booked)
+        self.trader.after_turn = self._after_turn
+        self.trader.on_account_back = self._account_back
+        self.reconciler = Reconciler(self.trader, self.venue)
+        self.started_ns = self.clock()
+        self.trader.begin(self._opening(last))
+        try:
+            await self.venue.start(self.trader, self.number)
+        except VenueError as error:
+            raise UserError(f"the venue's streams cannot be opened: {error}", "check the connection") from error
+        self.say("reconciling with the venue")
+        await self._first_reconciliation()
+        self._spawn(self._beat())
+        self._spawn(self._reconcile_often())
+        self._spawn(self._checkpoint_often())
+        self.say(f"session {self.number} is on; journal {self._writer.path}")
+
+    def _take_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another session runs in {self.folder}", "stop it (hat stop), or name another --folder"
+            ) from error
+
+    def _opening(self, last: LastSession | None) -> dict[str, Any]:
+        plan = self.session.plan
+        return {
+            "kind": "live",
+            "number": self.number,
+            "version": hatmanifesto.__version__,
+            "engine": build.source_hash(),
+            "plan": msgspec.to_builtins(plan),
+            "plan_hash": plan.hash(),
+            "config": self.draft.settings.as_json(),
+            "config_hash": config_hash(self.draft),
+            "continues": None if last is None else {"journal": last.path.name, "digest": last.digest},
+            **self.facts,
+        }
+
+    async def _first_reconciliation(self) -> None:
+        deadline = self.clock() + int(CONNECT_S * 1e9)
+        while not self.trader.account_trusted and self.clock() < deadline:
+            await asyncio.sleep(0.02)
+        if not self.trader.account_trusted:
+            raise UserError(
+                f"the venue's account stream is not there: {self.trader.account_trust[1]}", "check the connection"
+            )
+        try:
+            found = await self.reconciler.run("start")
+        except VenueError as error:
+            raise UserError(f"the venue does not answer: {error}", "check the connection") from error
+        for difference in found.differences:
+            self.say(("blocked: " if difference.blocks else "note: ") + difference.text())
+
+    # -- while it runs ----------------------------------------------------------------------------
+
+    async def run(self, seconds: float | None = None) -> None:
+        """Trade until `stopping` is set, the time is over, or the session has failed."""
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            self.request_stop("its time is over")
+
+    def request_stop(self, why: str) -> None:
+        """Ask the session to end."""
+        self.stop_why = self.stop_why or why
+        self.stopping.set()
+
+    def _after_turn(self) -> None:
+        if self.trader.failure is not None:
+            self.request_stop(f"failed: {self.trader.failure}")
+            return
+        due = self.trader.next_timer_ns
+        if due != self._timer_ns:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_ns = due
+            self._timer = None
+            if due < NEVER:
+                delay = max(0, due - self.clock()) / 1e9
+                self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_ns = NEVER
+        self.trader.on_time()
+        self._after_turn()
+
+    def _account_back(self) -> None:
+        if self.last_reconciled is not None or self.reconciler.last is not None:
+            self._spawn(self._reconcile("the account's stream was interrupted"))
+
+    async def _reconcile(self, why: str) -> None:
+        try:
+            self.last_reconciled = await self.reconciler.run(why)
+        except VenueError as error:
+            self.trader.hold("reconciliation", "halt", f"the venue does not answer: {error}")
+            self.trader.count_fault("reconciliation_failed", str(error))
+
+    async def _reconcile_often(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.reconcile_interval / 1e9)
+            await self._reconcile("periodic")
+
+    async def _checkpoint_often(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.checkpoint_interval / 1e9)
+            self.trader.checkpoint()
+
+    async def _beat(self) -> None:
+        while True:
+            self.watch.beat()
+            guarded = self.watch.guarded()
+            self.trader.hold("kill_switch", "none" if guarded else "halt", "" if guarded else "no guard watches")
+            await asyncio.sleep(BEAT_S)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.request_stop(f"failed: {task.exception()}")
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    async def stop(self) -> Summary:
+        """Withdraw everything, compare once more, close the journal. Raises the failure that ended the session."""
+        stop_tasks(self._tasks)
+        trader = self.trader
+        failure = trader.failure
+        left = 0
+        if failure is None:
+            left = await self._withdraw()
+        if failure is not None or left:
+            await self._cancel_by_force()
+        if failure is None:
+            with contextlib.suppress(VenueError):
+                self.last_reconciled = await self.reconciler.run("stop")
+        values = closing_of(self.session)
+        values["stopped"] = self.stop_why or "asked to"
+        if self._writer is not None and trader.failure is None:
+            trader.checkpoint()
+            self.session.recorder.flush()
+            self._writer.close(self.clock(), values)
+        summary = Summary(
+            self.number,
+            journal_path(self.folder / JOURNALS, self.number),
+            (self.clock() - self.started_ns) / 1e9,
+            self.stop_why or "asked to",
+            values,
+        )
+        await self._close()
+        if failure is not None:
+            raise failure
+        return summary
+
+    async def _withdraw(self) -> int:
+        """Cancel what works and wait until the venue has said so; return how many orders are still live."""
+        trader = self.trader
+        trader.hold("kill_switch", "halt", "the session ends")
+        trader.cancel_all(CANCEL_SHUTDOWN)
+        deadline = self.clock() + int(WITHDRAW_S * 1e9)
+        while (left := int(self.session.risk.live_orders)) and self.clock() < deadline and trader.failure is None:
+            await asyncio.sleep(0.02)
+        return left
+
+    async def _cancel_by_force(self) -> None:
+        """Cancel every order of ours at the venue, whatever the engine believes."""
+        try:
+            ours = [order for order in await self.venue.open_orders() if order.order_id]
+            if ours:
+                self.say(f"cancelling {len(ours)} orders that are still open")
+                await self.venue.cancel_orders(ours)
+        except VenueError as error:
+            self.say(f"open orders could not be cancelled: {error}; the guard or the next start will")
+
+    async def _close(self) -> None:
+        stop_tasks(self._tasks)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.venue.stop()
+        if self._writer is not None:
+            self._writer.abandon()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def stop_tasks(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks that are still going."""
+    for task in list(tasks):
+        task.cancel()
+
+
+def instrument_names(draft: Draft) -> list[str]:
+    """Return the instruments that the strategies name, each once; UserError when one names none."""
+    names: list[str] = []
+    for name, entry in draft.settings.strategies.items():
+        if not entry.instruments:
+            raise UserError(
+                f"strategies.{name} names no instruments", f'live, name them: strategies.{name}.instruments = ["BTC"]'
+            )
+        names += [instrument for instrument in entry.instruments if instrument not in names]
+    return names
+
+
+def first_state(plan: Any, account: VenueAccount) -> tuple[Checkpoint, list[str]]:
+    """Return where a first session on an account begins: with what the account holds at the venue.
+
+    A position goes to the strategy that trades its instrument, if it is the only one that does.
+    """
+    notes: list[str] = []
+    holdings = [PositionState() for _ in plan.instruments]
+    desks = [PositionState() for _ in plan.desks]
+    for position in account.positions:
+        at = position.instrument
+        if at < 0:
+            continue
+        holdings[at] = PositionState(size=position.size, cost=position.cost)
+        owners = [index for index, desk in enumerate(plan.desks) if desk.instrument == at]
+        owner = "no strategy" if len(owners) != 1 else plan.strategies[plan.desks[owners[0]].strategy].name
+        if len(owners) == 1:
+            desks[owners[0]] = holdings[at]
+        notes.append(f"{plan.instruments[at].name}: the account's position is taken over, for {owner}")
+    state = Checkpoint(
+        deposit=account.cash,
+        peak_equity=account.account_value,
+        max_drawdown=0,
+        order_seq=0,
+        holdings=holdings,
+        marks=[entry.reference_price for entry in plan.instruments],
+        desks=desks,
+        last_fill_ns=account.exch_ts_ns,
+        last_funding_ns=account.exch_ts_ns,
+    )
+    return state, notes
