@@ -90,7 +90,8 @@ def write_recorder(
 
 def import_tape(sources: Path | list[Path], target: Path, wanted: str = "", **options: Any) -> Tape:
     """Import as the command does and open the tape; `wanted` is the format expected."""
-    found, files = find_source([sources] if isinstance(sources, Path) else sources)
+    mapped = "columns" if "mapping" in options or wanted == "columns" else ""
+    found, files = find_source([sources] if isinstance(sources, Path) else sources, mapped)
     assert wanted in ("", found)
     with TapeWriter(target) as writer:
         IMPORTERS[found](ImportRequest(files=files, **options), writer, lambda done, total: None)

@@ -44,6 +44,9 @@ def import_recording(
     book: Annotated[
         bool, typer.Option("--book/--no-book", help="Leave depth updates out, for captures without a snapshot.")
     ] = True,
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="TOML that says what the columns of your own CSV or Parquet mean.")
+    ] = None,
     force: _ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +56,7 @@ def import_recording(
         from hatmanifesto.backtest.tape.importers.request import ImportRequest
         from hatmanifesto.backtest.tape.writer import TapeWriter
 
-        found, files = find_source(source, source_format)
+        found, files = find_source(source, source_format or ("columns" if mapping else ""))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped import cleans up like Ctrl-C
         request = ImportRequest(
             files=files,
@@ -64,6 +67,7 @@ def import_recording(
             strict=strict,
             clock=clock,
             book=book,
+            mapping=mapping,
         )
         with TapeWriter(output, overwrite=force) as writer, voice.progress() as bar:
             task = bar.add_task(f"importing {found}", total=None)

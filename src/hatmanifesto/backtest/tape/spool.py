@@ -129,7 +129,6 @@ class Spool:
         if len(order) == 0:
             return
         self._file.flush()
-        stored = np.memmap(self._file, dtype="<i8", mode="r", shape=(self._rows, WORDS))
         total = np.cumsum(column["length"][order])
         begin = 0
         while begin < len(order):
@@ -139,7 +138,10 @@ class Spool:
             lengths = column["length"][chosen]
             before = np.cumsum(lengths) - lengths
             places = np.repeat(column["start"][chosen] - before, lengths) + np.arange(int(lengths.sum()))
+            # mapped anew each time, so that the pages read do not stay in memory
+            stored = np.memmap(self._file, dtype="<i8", mode="r", shape=(self._rows, WORDS))
             rows = np.array(stored[places])
+            del stored
             rows[:, LOCAL] += shift
             if adjust is not None:
                 adjust(rows)

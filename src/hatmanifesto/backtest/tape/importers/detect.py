@@ -6,7 +6,7 @@ from typing import Final
 
 from hatmanifesto.backtest.tape.format import Footer
 from hatmanifesto.backtest.tape.importers.binance_ws import import_binance
-from hatmanifesto.backtest.tape.importers.csv_blocks import read_header
+from hatmanifesto.backtest.tape.importers.columns import import_columns
 from hatmanifesto.backtest.tape.importers.files import open_recording
 from hatmanifesto.backtest.tape.importers.hftbacktest_npz import import_npz
 from hatmanifesto.backtest.tape.importers.hyperliquid_archive import import_archive
@@ -15,7 +15,9 @@ from hatmanifesto.backtest.tape.importers.hyperliquid_recorder import (
     recorder_columns,
 )
 from hatmanifesto.backtest.tape.importers.hyperliquid_ws import import_ws
+from hatmanifesto.backtest.tape.importers.presets import PRESETS, import_aster, import_deepbook, import_standx
 from hatmanifesto.backtest.tape.importers.request import ImportRequest, Progress
+from hatmanifesto.backtest.tape.importers.tables import inspect_table
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.errors import UserError
 
@@ -27,6 +29,10 @@ IMPORTERS: Final[dict[str, Importer]] = {
     "hyperliquid-ws": import_ws,
     "binance-ws": import_binance,
     "hftbacktest": import_npz,
+    "standx": import_standx,
+    "aster": import_aster,
+    "binance-deepbook": import_deepbook,
+    "columns": import_columns,
 }
 _FORMATS: Final = ", ".join(IMPORTERS)
 _SUFFIXES: Final = {
@@ -35,6 +41,10 @@ _SUFFIXES: Final = {
     "hyperliquid-ws": (".gz", ".jsonl", ".lz4", ".txt"),
     "binance-ws": (".gz", ".jsonl", ".lz4", ".txt", ".dat"),
     "hftbacktest": (".npz", ".npy"),
+    "standx": (".parquet",),
+    "aster": (".csv", ".csv.gz"),
+    "binance-deepbook": (".parquet",),
+    "columns": (".csv", ".csv.gz", ".parquet"),
 }
 
 _FIRST_LINE: Final = 1 << 20
@@ -75,7 +85,10 @@ def find_source(sources: list[Path], wanted: str = "") -> tuple[str, list[Path]]
     formats = {path: _guess(path) for path in files}
     unknown = [path for path, name in formats.items() if not name]
     if unknown:
-        raise UserError(f"{unknown[0]} is of no known format", f"name the format with --format: {_FORMATS}")
+        raise UserError(
+            f"{unknown[0]} is of no known format",
+            f"describe its columns with --map, or name its format with --format: {_FORMATS}",
+        )
     if len(set(formats.values())) > 1:
         raise UserError(
             f"the source mixes formats: {', '.join(sorted(set(formats.values())))}",
@@ -101,8 +114,13 @@ def _guess(path: Path) -> str:
             return found
     if path.suffix == ".lz4":
         return "hyperliquid-archive"
-    if packed or path.name.endswith((".csv", ".csv.gz")):
-        return "hyperliquid-recorder" if recorder_columns(read_header(path)) else ""
+    if packed or head[:4] == b"PAR1" or path.name.endswith((".csv", ".csv.gz", ".parquet")):
+        columns = inspect_table(path).columns
+        if recorder_columns(columns):
+            return "hyperliquid-recorder"
+        for name, mapping in PRESETS.items():
+            if any(table.named(path) and table.fits(columns) for table in mapping.tables):
+                return name
     return ""
 
 

@@ -75,6 +75,10 @@ class FileProgress:
         """Say how far the present file has been read."""
         self._progress(min(self._done + recording.raw.tell(), self._total), self._total)
 
+    def share(self, path: Path, done: float) -> None:
+        """Say what share of a file, 0 to 1, has been read."""
+        self._progress(min(self._done + int(path.stat().st_size * done), self._total), self._total)
+
     def end(self, path: Path) -> None:
         """Say that a file is done."""
         self._done += path.stat().st_size

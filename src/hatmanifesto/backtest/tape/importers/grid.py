@@ -63,8 +63,8 @@ class Grid:
 
         Raises UserError when a given step is none, or something seen does not lie on it.
         """
-        price_step = _given(tick, RAW_PRICE_DECIMALS, "tick") or _round_step(self.price_step)
-        size_step = _given(lot, RAW_SIZE_DECIMALS, "lot") or _round_step(self.size_step)
+        price_step = given_step(tick, RAW_PRICE_DECIMALS, "tick") or _round_step(self.price_step)
+        size_step = given_step(lot, RAW_SIZE_DECIMALS, "lot") or _round_step(self.size_step)
         price_scale = _decimals(price_step, RAW_PRICE_DECIMALS)
         size_scale = _decimals(size_step, RAW_SIZE_DECIMALS)
         return self._steps(name, price_scale, size_scale, price_step, size_step)
@@ -138,7 +138,8 @@ def rounded_units(text: str, scale: int) -> int | None:
     return int(value.scaleb(scale).to_integral_value())
 
 
-def _given(text: str, scale: int, option: str) -> int:
+def given_step(text: str, scale: int, option: str) -> int:
+    """Return a step given as decimal text in units of 10^-scale, 0 for empty text; raises UserError for no step."""
     if not text:
         return 0
     try:
