@@ -47,6 +47,18 @@ VENUE_MARGIN: Final = 70
 VENUE_OTHER: Final = 71
 VENUE_POSITION_TIER: Final = 72
 VENUE_LIQUIDATED: Final = 73
+# the venue, met over a wire
+VENUE_RATE_LIMIT: Final = 80
+VENUE_NOT_CONNECTED: Final = 81
+VENUE_SIGNER: Final = 82
+VENUE_OPEN_INTEREST: Final = 83
+VENUE_PRICE: Final = 84
+VENUE_SELF_TRADE: Final = 85
+VENUE_EXPIRED: Final = 86
+VENUE_CANCELLED: Final = 87
+VENUE_NONCE: Final = 88
+VENUE_OPEN_ORDERS: Final = 89
+VENUE_POST_ONLY_PERIOD: Final = 90
 # the engine itself
 STATE_TIMEOUT: Final = 96
 LATE_FILL: Final = 97
@@ -167,6 +179,31 @@ REASONS: Final[dict[int, Reason]] = {
     VENUE_LIQUIDATED: Reason("venue_liquidated", "venue", "Cancelled: account liquidated",
         "the venue cancels resting orders when it liquidates",
         "see the liquidation's fills; add margin or trade smaller"),
+    VENUE_RATE_LIMIT: Reason("venue_rate_limit", "venue", "Order rejected: Rate limit",
+        "the venue's rate limits, as counted here or told by the venue, leave no room for an order now",
+        "quote less often; trading raises the address budget by one action a USDC"),
+    VENUE_NOT_CONNECTED: Reason("venue_not_connected", "venue", "Order rejected: No connection to the venue",
+        "there was no connection to send it on, so nothing was sent", "wait for the connection; check the network"),
+    VENUE_SIGNER: Reason("venue_signer", "venue", "Order rejected: Unknown signer or account",
+        "the venue does not know the signing key, or its account has no funds",
+        "check that the agent is approved, has not expired and signs for the right network"),
+    VENUE_OPEN_INTEREST: Reason("venue_open_interest", "venue", "Order rejected: Open interest is capped",
+        "the venue allows no more open interest in this instrument now", "wait, or only reduce"),
+    VENUE_PRICE: Reason("venue_price", "venue", "Order rejected: Price too far from reference",
+        "the venue found the price too far from its oracle or reference price", "check the price; quote nearer"),
+    VENUE_SELF_TRADE: Reason("venue_self_trade", "venue", "Cancelled: would have traded with itself",
+        "an own order on the other side reached it; the venue cancels the resting one", "nothing"),
+    VENUE_EXPIRED: Reason("venue_expired", "venue", "Order rejected: Arrived too late",
+        "it reached the venue after the time it was good for", "check network and clock"),
+    VENUE_CANCELLED: Reason("venue_cancelled", "venue", "Cancelled by the venue or another program",
+        "it was cancelled without this session asking for it",
+        "read the status in the journal: the dead man's switch, a delisting, margin, or a person"),
+    VENUE_NONCE: Reason("venue_nonce", "venue", "Order rejected: Nonce not accepted",
+        "the venue had this nonce, or newer ones, already", "give every process an agent key of its own"),
+    VENUE_OPEN_ORDERS: Reason("venue_open_orders", "venue", "Order rejected: Too many open orders at the venue",
+        "the account has as many open orders as the venue allows", "cancel orders; the limit grows with volume"),
+    VENUE_POST_ONLY_PERIOD: Reason("venue_post_only_period", "venue", "Order rejected: Post-only period",
+        "after an upgrade the venue takes post-only orders only, for a short time", "wait, or quote post-only"),
     STATE_TIMEOUT: Reason("state_timeout", "state_machine", "System error: State machine timeout",
         "an answer did not come in time, so the order's state is unknown",
         "check performance and network; the engine cancels the order and asks until the answer is known"),

@@ -9,7 +9,7 @@ driver can journal a turn before its commands leave.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -219,8 +219,18 @@ class Venue(ABC):
         """
 
     @abstractmethod
-    async def start(self, listener: VenueListener, session: int) -> None:
-        """Connect the feeds and begin to tell the listener; client order ids carry `session` (32 bits)."""
+    async def start(
+        self, listener: VenueListener, session: int, *, from_ns: int, booked: Collection[VenueFill] = ()
+    ) -> None:
+        """Connect the feeds and begin to tell the listener; client order ids carry `session` (32 bits).
+
+        Fills and funding from the venue time `from_ns` on are told, except fills that are `booked` already. Returns
+        at once: `on_trust` says when data and own events can be relied on.
+        """
+
+    @abstractmethod
+    async def watch(self) -> None:
+        """Wait until `stop`; raises what the listener, or the adapter itself, raised in the background."""
 
     @abstractmethod
     async def stop(self) -> None:

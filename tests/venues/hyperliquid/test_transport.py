@@ -191,7 +191,7 @@ class TestPosts:
             sent.append(payload)
             return True
 
-        posts = Posts(send, answer_timeout_ns=100)
+        posts = Posts(send, lambda: True, answer_timeout_ns=100)
         for _ in range(3):
             assert posts.action(0, b'{"action":{}}', lambda now_ns, outcome: outcomes.append(outcome))
         return posts, sent, outcomes

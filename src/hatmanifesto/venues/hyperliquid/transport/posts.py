@@ -17,10 +17,11 @@ _text: Final = msgspec.json.Decoder(str)
 
 
 class Posts:
-    """The requests under way on one stream. `send` is the stream's; ids never repeat in one process."""
+    """The requests under way on one stream. `send` and `up` are the stream's; ids never repeat in one process."""
 
-    def __init__(self, send: Callable[[bytes], bool], answer_timeout_ns: int) -> None:
+    def __init__(self, send: Callable[[bytes], bool], up: Callable[[], bool], answer_timeout_ns: int) -> None:
         self._send = send
+        self._up = up
         self._answer_timeout_ns = answer_timeout_ns
         self._ids = count(1)
         self._waiting: dict[int, tuple[int, Handler]] = {}
@@ -28,6 +29,11 @@ class Posts:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether a request could be sent now."""
+        return self._up()
 
     def action(self, now_ns: int, body: bytes, handler: Handler) -> bool:
         """Send a signed action (the body of /exchange); False, and nothing sent, when there is no connection."""

@@ -9,11 +9,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from hatmanifesto.venues.hyperliquid.wire.info import Id
+
 
 class Resting(msgspec.Struct):
     """The order is on the book (or armed, when it is a trigger)."""
 
-    oid: int
+    oid: Id
     cloid: str | UnsetType | None = UNSET
 
 
@@ -22,7 +24,7 @@ class Filled(msgspec.Struct, rename="camel"):
 
     total_sz: str
     avg_px: str
-    oid: int
+    oid: Id
     cloid: str | UnsetType | None = UNSET
 
 

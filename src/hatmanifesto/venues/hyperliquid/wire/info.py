@@ -4,11 +4,15 @@ Fields that older recordings lack are UNSET there, and those that are null are N
 to what it was.
 """
 
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62) - 1)]
+"""An order or trade id: what is beyond 62 bits would not pass into the engine."""
+Ms = Annotated[int, msgspec.Meta(ge=0, le=1 << 43)]
+"""A time in ms since 1970, so that it still fits 64 bits as nanoseconds."""
 Side = Literal["B", "A"]
 """B buys (bid), A sells (ask)."""
 
@@ -25,7 +29,7 @@ class BookSnapshot(msgspec.Struct, gc=False):
     """`l2Book`: bids and asks, best first, at most 20 a side."""
 
     coin: str
-    time: int
+    time: Ms
     levels: tuple[list[Level], list[Level]]
     spread: str | UnsetType = UNSET
 
@@ -37,8 +41,8 @@ class Trade(msgspec.Struct, gc=False):
     side: Side
     px: str
     sz: str
-    time: int
-    tid: int
+    time: Ms
+    tid: Id
     hash: str | UnsetType = UNSET
     users: list[str] | UnsetType = UNSET
 
@@ -46,8 +50,8 @@ class Trade(msgspec.Struct, gc=False):
 class Candle(msgspec.Struct):
     """Open and close time, coin, interval, prices, base volume, trades."""
 
-    t: int
-    T: int
+    t: Ms
+    T: Ms
     s: str
     i: str
     o: str | UnsetType = UNSET
@@ -166,8 +170,8 @@ class BasicOrder(msgspec.Struct, rename="camel"):
     side: Side
     limit_px: str
     sz: str
-    oid: int
-    timestamp: int
+    oid: Id
+    timestamp: Ms
     orig_sz: str | UnsetType = UNSET
     cloid: str | UnsetType | None = UNSET
     reduce_only: bool | UnsetType = UNSET
@@ -180,8 +184,8 @@ class FrontendOrder(msgspec.Struct, rename="camel"):
     side: Side
     limit_px: str
     sz: str
-    oid: int
-    timestamp: int
+    oid: Id
+    timestamp: Ms
     orig_sz: str
     order_type: str
     reduce_only: bool
@@ -199,7 +203,7 @@ class OrderRecord(msgspec.Struct, rename="camel"):
 
     order: FrontendOrder
     status: str
-    status_timestamp: int
+    status_timestamp: Ms
 
 
 class OrderStatus(msgspec.Struct):
@@ -224,15 +228,15 @@ class Fill(msgspec.Struct, rename="camel"):
     px: str
     sz: str
     side: Side
-    time: int
-    oid: int
+    time: Ms
+    oid: Id
     crossed: bool
     closed_pnl: str
     start_position: str
     dir: str
     hash: str
     fee: str
-    tid: int | UnsetType = UNSET
+    tid: Id | UnsetType = UNSET
     cloid: str | UnsetType | None = UNSET
     fee_token: str | UnsetType = UNSET
     twap_id: int | UnsetType | None = UNSET
@@ -255,7 +259,7 @@ class FundingDelta(msgspec.Struct, rename="camel"):
 class FundingRecord(msgspec.Struct):
     """`userFunding`: one payment."""
 
-    time: int
+    time: Ms
     hash: str
     delta: FundingDelta
 
@@ -263,7 +267,7 @@ class FundingRecord(msgspec.Struct):
 class LedgerRecord(msgspec.Struct):
     """`userNonFundingLedgerUpdates`: deposits, withdrawals, transfers, by `delta["type"]`."""
 
-    time: int
+    time: Ms
     hash: str
     delta: dict[str, Any]
 
@@ -274,7 +278,7 @@ class FundingRate(msgspec.Struct, rename="camel"):
     coin: str
     funding_rate: str
     premium: str
-    time: int
+    time: Ms
 
 
 class MarginSummary(msgspec.Struct, rename="camel"):
@@ -334,7 +338,7 @@ class ClearinghouseState(msgspec.Struct, rename="camel"):
     asset_positions: list[AssetPosition]
     withdrawable: str
     cross_maintenance_margin_used: str | UnsetType = UNSET
-    time: int | UnsetType = UNSET
+    time: Ms | UnsetType = UNSET
 
 
 class SpotBalance(msgspec.Struct, rename="camel"):

@@ -15,7 +15,9 @@ from hatmanifesto.venues.hyperliquid.wire.info import (
     Candle,
     Fill,
     FrontendOrder,
+    Id,
     Level,
+    Ms,
     SpotContext,
     Trade,
 )
@@ -25,7 +27,7 @@ class Book(msgspec.Struct, gc=False):
     """A full visible book: bids and asks, best first. `time` in ms."""
 
     coin: str
-    time: int
+    time: Ms
     levels: tuple[list[Level], list[Level]]
     spread: str | UnsetType = UNSET
     fast: bool | UnsetType = UNSET
@@ -41,7 +43,7 @@ class BestPrices(msgspec.Struct, gc=False):
     """Best bid and ask, null when a side is empty."""
 
     coin: str
-    time: int
+    time: Ms
     bbo: list[Level | None]
 
 
@@ -88,7 +90,7 @@ class OrderUpdate(msgspec.Struct, rename="camel"):
 
     order: BasicOrder
     status: str
-    status_timestamp: int
+    status_timestamp: Ms
 
 
 class OrderUpdates(msgspec.Struct, tag_field="channel", tag="orderUpdates"):
@@ -114,7 +116,7 @@ class UserFills(msgspec.Struct, tag_field="channel", tag="userFills"):
 class FundingPayment(msgspec.Struct, rename="camel"):
     """One funding payment: `usdc` is the balance's change."""
 
-    time: int
+    time: Ms
     coin: str
     usdc: str
     szi: str
@@ -140,7 +142,7 @@ class NonUserCancel(msgspec.Struct):
     """An order that the venue cancelled."""
 
     coin: str
-    oid: int
+    oid: Id
 
 
 class Liquidation(msgspec.Struct):
@@ -246,7 +248,7 @@ class PostAnswer(msgspec.Struct):
 class PostData(msgspec.Struct):
     """The answer to the post with this id."""
 
-    id: int
+    id: Id
     response: PostAnswer
 
 

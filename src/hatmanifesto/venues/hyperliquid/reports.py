@@ -1,0 +1,72 @@
+"""The account's state as the port says it: open orders, balances, positions."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import UNSET
+
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.venues.hyperliquid.cloid import parse_cloid
+from hatmanifesto.venues.hyperliquid.rules import MONEY_SCALE
+from hatmanifesto.venues.hyperliquid.wire.decimals import exact, rounded
+from hatmanifesto.venues.hyperliquid.wire.info import ClearinghouseState, FrontendOrder
+from hatmanifesto.venues.port import VenueAccount, VenueOrder, VenuePosition
+
+MS: Final = 1_000_000
+FOREIGN: Final = -1
+"""The instrument of what is not in the session; its price and sizes are 0."""
+
+
+def open_order(order: FrontendOrder, instrument: Instrument | None) -> VenueOrder:
+    """Return an open order; raises ValueError when a number in it cannot be read."""
+    ours = parse_cloid(order.cloid)
+    price_scale = int(instrument.price_scale) if instrument else 0
+    size_scale = int(instrument.size_scale) if instrument else 0
+    return VenueOrder(
+        instrument=int(instrument.index) if instrument else FOREIGN,
+        coin=order.coin,
+        venue_order_id=order.oid,
+        session=ours.session if ours else 0,
+        order_id=ours.order_id if ours else 0,
+        purpose=ours.purpose if ours else 0,
+        side=1 if order.side == "B" else -1,
+        price=rounded(order.limit_px, price_scale) if instrument else 0,
+        remaining=rounded(order.sz, size_scale) if instrument else 0,
+        size=rounded(order.orig_sz, size_scale) if instrument else 0,
+        reduce_only=order.reduce_only,
+        placed_ns=order.timestamp * MS,
+        client_order_id=order.cloid if isinstance(order.cloid, str) else "",
+    )
+
+
+def account_of(state: ClearinghouseState, instruments: Mapping[str, Instrument]) -> VenueAccount:
+    """Return the account; raises ValueError when a number in it cannot be read.
+
+    Positions in coins outside the session have instrument FOREIGN and size 0; their profit and loss counts.
+    """
+    positions: list[VenuePosition] = []
+    unrealized = 0
+    for held in state.asset_positions:
+        position = held.position
+        instrument = instruments.get(position.coin)
+        profit = rounded(position.unrealized_pnl, MONEY_SCALE)
+        unrealized += profit
+        positions.append(
+            VenuePosition(
+                instrument=int(instrument.index) if instrument else FOREIGN,
+                coin=position.coin,
+                size=exact(position.szi, int(instrument.size_scale)) if instrument else 0,
+                entry_price=position.entry_px or "",
+                unrealized=profit,
+            )
+        )
+    summary = state.margin_summary
+    value = rounded(summary.account_value, MONEY_SCALE)
+    return VenueAccount(
+        account_value=value,
+        cash=value - unrealized,
+        withdrawable=rounded(state.withdrawable, MONEY_SCALE),
+        margin_used=rounded(summary.total_margin_used, MONEY_SCALE),
+        positions=tuple(positions),
+        exch_ts_ns=0 if state.time is UNSET else state.time * MS,
+    )
