@@ -6,6 +6,7 @@ not say by itself (what a setting means, which exit codes a command has) stands 
 
 from collections.abc import Iterator
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -143,6 +144,8 @@ def _kind(item: Any) -> str:
     annotation = item.type_descriptor.annotation if item.type_descriptor is not None else bool
     if get_origin(annotation) is list:
         annotation = get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f"`{one.value}`" for one in annotation)
     words = _KINDS[annotation]
     return words if item.min is None else f"{words}, at least {item.min:g}"
 
@@ -289,6 +292,10 @@ MEANINGS: Final = {
         "ns to h",
         "`recorded`: market data reaches the engine at the tape's receipt stamp. A duration: so long after"
         " the venue's stamp.",
+    ),
+    "exchange.pessimistic_latency_factor": Meaning(
+        "",
+        "Pessimistic fills multiply the latencies of requests and answers by it; their queue model is `risk_averse`",
     ),
     "exchange.maker_fee_bps": Meaning("bps", "Negative is a rebate.", "the instrument's"),
     "exchange.taker_fee_bps": Meaning("bps", "Negative is a rebate.", "the instrument's"),

@@ -21,6 +21,8 @@ FILES = {
     "report.html",
 }
 
+OF_BOTH = FILES | {"pessimistic"}
+
 STRATEGY = """
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 
@@ -41,9 +43,11 @@ def market(minutes: int = 5, seed: int = 1) -> MemoryTape:
     return generate(seed=seed, minutes=minutes)
 
 
-def run(folder: Path, *overrides: str, tape: MemoryTape | None = None, strategy: str = "") -> Run:
+def run(
+    folder: Path, *overrides: str, tape: MemoryTape | None = None, strategy: str = "", fills: str | None = "base"
+) -> Run:
     """Run a backtest in this process."""
-    return run_backtest(tape or market(), load(None, list(overrides), strategy), folder)
+    return run_backtest(tape or market(), load(None, list(overrides), strategy), folder, fills=fills)
 
 
 def strategy_file(folder: Path, body: str) -> Path:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from backtest.runs import FILES, hat, strategy_file
+from backtest.runs import FILES, OF_BOTH, hat, strategy_file
 from hatmanifesto import build
 from hatmanifesto.backtest.tape.synthetic import generate_file
 
@@ -30,7 +30,25 @@ def test_a_person_gets_a_table_of_80_columns_and_the_reports_place(tape, tmp_pat
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert max(len(line) for line in done.stdout.splitlines() if line[:1] in "┏┃┡│├└") == 80
     assert done.stderr == ""
+    assert {path.name for path in (tmp_path / "run").iterdir()} == OF_BOTH
+    assert "base fills" in done.stdout
+    assert "pessimistic fills: queue risk_averse, orders take 20ms, answers 20ms" in done.stdout
+
+
+def test_one_reading_of_the_tape_can_be_asked_for(tape, tmp_path):
+    done = hat("backtest", "--tape", tape, "--out", "run", "--fills", "pessimistic", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    assert list(json.loads(done.stdout)["summary"]["fills_models"]) == ["pessimistic"]
+
+
+def test_the_reference_contract_has_no_pessimistic_reading(tape, tmp_path):
+    arguments = ["backtest", "--tape", tape, "--set", "exchange.model=reference", "--json", "--out", "run"]
+    done = hat(*arguments, cwd=tmp_path)
+    assert list(json.loads(done.stdout)["summary"]["fills_models"]) == ["base"]
+    refused = hat(*arguments, "--force", "--fills", "both", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "leave --fills out" in json.loads(refused.stdout)["error"]["remedy"]
 
 
 def test_a_machine_gets_one_object_on_stdout(tape, tmp_path):
@@ -58,12 +76,12 @@ def test_a_strategy_file_that_exits_is_an_error(tape, tmp_path):
 
 
 def test_an_existing_folder_needs_force(tape, tmp_path):
-    assert hat("backtest", "--tape", tape, "--out", "run", cwd=tmp_path).returncode == 0
+    assert hat("backtest", "--tape", tape, "--fills", "base", "--out", "run", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run" / "manifest.json").read_bytes()
-    refused = hat("backtest", "--tape", tape, "--out", "run", cwd=tmp_path)
+    refused = hat("backtest", "--tape", tape, "--fills", "base", "--out", "run", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--force" in refused.stderr
-    assert hat("backtest", "--tape", tape, "--out", "run", "--force", cwd=tmp_path).returncode == 0
+    assert hat("backtest", "--tape", tape, "--fills", "base", "--out", "run", "--force", cwd=tmp_path).returncode == 0
     assert (tmp_path / "run" / "manifest.json").read_bytes() == before
     assert left_behind(tmp_path) == ["run"]
 

@@ -10,10 +10,12 @@ import msgspec
 import hatmanifesto
 from hatmanifesto import build
 from hatmanifesto.backtest.exchange import assumptions
-from hatmanifesto.backtest.harness import Prepared, Progress, run_tape
-from hatmanifesto.backtest.projection import project
+from hatmanifesto.backtest.fills_models import FillsChoice, description, fills_of, side_by_side
+from hatmanifesto.backtest.harness import Finished, Prepared, Progress, run_tape
+from hatmanifesto.backtest.projection import Projected, project
 from hatmanifesto.backtest.report import write_report
 from hatmanifesto.backtest.run_folder import MARK, run_folder
+from hatmanifesto.backtest.survey import survey
 from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.backtest.tape.info import utc_text
 from hatmanifesto.config.settings import Draft
@@ -30,6 +32,28 @@ class Run(NamedTuple):
     notes: list[str]
 
 
+class Reading(NamedTuple):
+    """The tape traded once, under base or pessimistic fills: `place` is its folder inside the run's."""
+
+    fills: str
+    place: str
+    prepared: Prepared
+    finished: Finished
+    projected: Projected
+
+    def numbers(self, folder: Path) -> dict[str, Any]:
+        """Return what summary.json says of this reading alone."""
+        plan = self.prepared.session.plan
+        return {
+            **self.projected.summary,
+            "assumptions": assumptions(plan, self.prepared.models),
+            "journal": {
+                "digest": self.finished.digest,
+                "bytes": (folder / self.place / JOURNAL).stat().st_size,
+            },
+        }
+
+
 def run_backtest(
     tape: TapeLike,
     draft: Draft,
@@ -37,38 +61,61 @@ def run_backtest(
     *,
     force: bool = False,
     progress: Progress = lambda done, total: None,
-    stage: Progress | None = None,
+    fills: FillsChoice | None = "base",
 ) -> Run:
     """Trade a tape and write the run folder; nothing is left behind when it fails.
 
-    Everything but the section `wall_clock` of summary.json is the same for the same input. Raises UserError.
+    `fills` None means base and pessimistic where the tape supports it. Everything but the section `wall_clock` of
+    summary.json is the same for the same input. Raises UserError.
     """
     began = time.time()
     with run_folder(folder, force=force) as partial:
-        prepared, finished = run_tape(tape, draft, partial / JOURNAL, progress)
-        projected_at = time.perf_counter()
-        projected = project(partial / JOURNAL, partial, int(finished.closing["end_ns"]), tape)
+        chosen = fills_of(fills, draft.settings.exchange.model, survey(tape))
+        timer = time.perf_counter()
+        readings = []
+        for number, one in enumerate(chosen):
+            place = "" if number == 0 else one
+            (partial / place).mkdir(exist_ok=True)
+            prepared, finished = run_tape(
+                tape, draft, partial / place / JOURNAL, _part_of(progress, number, len(chosen)), one
+            )
+            end_ns = int(finished.closing["end_ns"])
+            projected = project(partial / place / JOURNAL, partial / place, end_ns, tape)
+            readings.append(Reading(one, place, prepared, finished, projected))
+        first = readings[0]
+        numbers = {one.fills: one.numbers(partial) for one in readings}
         summary = {
-            **_facts(prepared),
-            **projected.summary,
-            "journal": {"digest": finished.digest, "bytes": (partial / JOURNAL).stat().st_size},
+            **_facts(first.prepared),
+            "fills_models": {
+                one.fills: description(one.prepared.session.plan, str(Path(one.place) / JOURNAL), one.finished.digest)
+                for one in readings
+            },
+            "side_by_side": side_by_side(numbers),
+            **numbers[first.fills],
+            **{one.fills: numbers[one.fills] for one in readings[1:]},
         }
-        write_report(partial / "report.html", projected, summary)
-        rows = prepared.survey.rows
+        write_report(partial / "report.html", [one.projected for one in readings], summary)
+        trading = sum(one.finished.seconds for one in readings)
+        rows = first.prepared.survey.rows * len(readings)
         whole = {
             **summary,
             "wall_clock": {
                 "started_utc": utc_text(int(began * 1e9)),
-                "run_seconds": round(finished.seconds, 3),
-                "rows_per_second": round(rows / finished.seconds) if finished.seconds > 0 else None,
-                "projection_seconds": round(time.perf_counter() - projected_at, 3),
+                "run_seconds": round(trading, 3),
+                "rows_per_second": round(rows / trading) if trading > 0 else None,
+                "projection_seconds": round(time.perf_counter() - timer - trading, 3),
                 "build": build.mode(),
                 "python": build.python(),
             },
         }
         _write_json(partial / "summary.json", whole)
-        _write_json(partial / MARK, _manifest(prepared, finished.digest))
-    return Run(folder, whole, prepared.notes)
+        _write_json(partial / MARK, _manifest(readings))
+    return Run(folder, whole, first.prepared.notes)
+
+
+def _part_of(progress: Progress, number: int, of: int) -> Progress:
+    """Return the progress of one of several passes over the tape."""
+    return lambda done, total: progress(number * total + done, of * total)
 
 
 def _facts(prepared: Prepared) -> dict[str, Any]:
@@ -81,11 +128,11 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
         "last_utc": utc_text(looked.last_ns),
         "span_seconds": round((looked.last_ns - looked.first_ns) / 1e9, 3),
         "exchange_models": {entry.name: model for entry, model in zip(plan.instruments, prepared.models, strict=True)},
-        "assumptions": assumptions(plan, prepared.models),
     }
 
 
-def _manifest(prepared: Prepared, digest: str) -> dict[str, Any]:
+def _manifest(readings: list[Reading]) -> dict[str, Any]:
+    prepared = readings[0].prepared
     plan = prepared.session.plan
     opening = prepared.opening
     return {
@@ -99,7 +146,15 @@ def _manifest(prepared: Prepared, digest: str) -> dict[str, Any]:
         "data": {"tape": prepared.survey.name, **opening["tape"]},
         "strategies": {entry.name: {"class": entry.cls, "source_hash": entry.source_hash} for entry in plan.strategies},
         "seed": plan.seed,
-        "journal_digest": digest,
+        "journal_digest": readings[0].finished.digest,
+        "fills": {
+            one.fills: {
+                "plan_hash": one.prepared.opening["plan_hash"],
+                "journal": str(Path(one.place) / JOURNAL),
+                "journal_digest": one.finished.digest,
+            }
+            for one in readings
+        },
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 

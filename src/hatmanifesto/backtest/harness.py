@@ -10,6 +10,7 @@ import msgspec
 import hatmanifesto
 from hatmanifesto import build
 from hatmanifesto.backtest.exchange import build_market, choose_models
+from hatmanifesto.backtest.fills_models import BASE, read_as
 from hatmanifesto.backtest.strategy_failure import describe_failure
 from hatmanifesto.backtest.survey import Survey, survey
 from hatmanifesto.backtest.tape.format import TapeLike
@@ -53,16 +54,20 @@ class Finished(NamedTuple):
 
 
 def run_tape(
-    tape: TapeLike, draft: Draft, journal: Path, progress: Progress = lambda done, total: None
+    tape: TapeLike,
+    draft: Draft,
+    journal: Path,
+    progress: Progress = lambda done, total: None,
+    fills: str = BASE,
 ) -> tuple[Prepared, Finished]:
-    """Run a whole tape and write the journal.
+    """Run a whole tape under base or pessimistic fills and write the journal.
 
     UserError for a configuration, tape or strategy that cannot be run; the journal is then not whole, and
     the caller removes it.
     """
     looked = survey(tape)
     resolved = resolve(draft, tape.instruments, looked.first_prices)
-    plan = resolved.plan
+    plan = read_as(fills, resolved.plan)
     models = choose_models(plan, looked)
     instruments = build_instruments(plan)
     market = build_market(plan, models.names, instruments, tape)
@@ -76,6 +81,7 @@ def run_tape(
         "config_hash": config_hash(draft),
         "tape": {"content_hash": looked.content_hash, "rows": looked.rows},
         "exchange_models": models.names,
+        "fills": fills,
         "start_ns": int(market.start_ns),
     }
     with JournalWriter(journal, {"kind": "backtest"}, mode="threaded") as writer:

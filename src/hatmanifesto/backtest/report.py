@@ -13,17 +13,18 @@ from hatmanifesto.backtest.series import Buckets
 MS: Final = 1_000_000
 
 
-def write_report(path: Path, projected: Projected, summary: dict[str, Any]) -> None:
-    """Write the report; the same run gives the same bytes."""
+def write_report(path: Path, readings: list[Projected], summary: dict[str, Any]) -> None:
+    """Write the report of a run's readings, the first one in full; the same run gives the same bytes."""
     here = resources.files("hatmanifesto.backtest")
     vendor = here / "vendor"
-    data = _data(projected, summary)
+    data = _data(readings, summary)
     # inside a script element only `</` could end it
     encoded = msgspec.json.encode(data).decode().replace("</", "<\\/")
     parts = {
         "@@TITLE@@": html.escape(data["title"]),
         "@@UPLOT_CSS@@": (vendor / "uPlot.min.css").read_text(encoding="utf-8"),
         "@@UPLOT_JS@@": (vendor / "uPlot.iife.min.js").read_text(encoding="utf-8"),
+        "@@MAKER_JS@@": (here / "report_maker.js").read_text(encoding="utf-8"),
         "@@DATA@@": encoded,
     }
     text = (here / "report_template.html").read_text(encoding="utf-8")
@@ -33,7 +34,8 @@ def write_report(path: Path, projected: Projected, summary: dict[str, Any]) -> N
     path.write_text(text, encoding="utf-8")
 
 
-def _data(projected: Projected, summary: dict[str, Any]) -> dict[str, Any]:
+def _data(readings: list[Projected], summary: dict[str, Any]) -> dict[str, Any]:
+    projected = readings[0]
     opening, charts = projected.opening, projected.charts
     plan = opening.plan
     begin = int(opening.facts["start_ns"]) // MS
@@ -59,8 +61,6 @@ def _data(projected: Projected, summary: dict[str, Any]) -> dict[str, Any]:
                 "marks": [_mark(mark, begin) for mark in charts.marks[index].marks()],
             }
         )
-    drawdown = _line(charts.drawdown, begin, unit)
-    drawdown["v"] = [-value for value in drawdown["v"]]
     facts = opening.facts
     return {
         "title": f"{', '.join(summary['strategies'])} on {summary['tape']}",
@@ -73,9 +73,24 @@ def _data(projected: Projected, summary: dict[str, Any]) -> dict[str, Any]:
         "summary": summary,
         "begin_ms": begin,
         "span_ms": end - begin,
-        "equity": _line(charts.equity, begin, unit),
-        "drawdown": drawdown,
+        "edges_ms": [edge // MS - begin for edge in projected.maker["edges_ns"]],
+        "readings": [
+            {"name": name, **_reading(one, begin, unit)}
+            for name, one in zip(summary["fills_models"], readings, strict=True)
+        ],
         "instruments": instruments,
+    }
+
+
+def _reading(projected: Projected, begin_ms: int, unit: int) -> dict[str, Any]:
+    """Return what is charted of every reading of the tape."""
+    charts, maker = projected.charts, projected.maker
+    drawdown = _line(charts.drawdown, begin_ms, unit)
+    drawdown["v"] = [-value for value in drawdown["v"]]
+    return {
+        "equity": _line(charts.equity, begin_ms, unit),
+        "drawdown": drawdown,
+        **{name: maker[name] for name in ("uptime_ppm", "cancels", "fills", "lifetimes")},
     }
 
 

@@ -1,8 +1,9 @@
 """`hat backtest`: trade a tape with a strategy on the simulated venue and write the run's folder."""
 
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
+class Fills(StrEnum):
+    """Readings of a tape, as `--fills` takes them."""
+
+    base = "base"
+    pessimistic = "pessimistic"
+    both = "both"
+
+
 def backtest(
     tape: Annotated[Path, typer.Option("--tape", help="The tape to trade; `hat tape import` makes one.")],
     strategy: Annotated[
@@ -30,6 +39,14 @@ def backtest(
     config: Annotated[Path | None, typer.Option("--config", help="A TOML file; see examples/config.toml.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; left out: runs/NAME-N.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder of an earlier run.")] = False,
+    fills: Annotated[
+        Fills | None,
+        typer.Option(
+            "--fills",
+            help="Which reading of the tape: the configured one, a pessimistic one, or both side by side;"
+            " left out: both where the tape has trades.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="One setting, such as exchange.model=cross; repeat for several."),
@@ -43,7 +60,7 @@ def backtest(
         draft = load(config, settings, strategy)
         name = strategy or next(iter(draft.settings.strategies))
         folder = out or free_folder(f"{tape.stem}-{Path(name.rpartition(':')[2] or name).stem}")
-        run = run_tape_file(voice, tape, draft, folder, force=force)
+        run = run_tape_file(voice, tape, draft, folder, force=force, fills=fills.value if fills else None)
         voice.result(payload_of(run), lambda console: print_run(console, run))
 
 
@@ -52,7 +69,15 @@ def free_folder(name: str) -> Path:
     return next(RUNS / f"{name}-{n}" for n in range(1, 100_000) if not (RUNS / f"{name}-{n}").exists())
 
 
-def run_tape_file(voice: Output, tape: Path, draft: "Draft", folder: Path, *, force: bool) -> "Run":
+def run_tape_file(
+    voice: Output,
+    tape: Path,
+    draft: "Draft",
+    folder: Path,
+    *,
+    force: bool,
+    fills: Literal["base", "pessimistic", "both"] | None = None,
+) -> "Run":
     """Run a backtest under a progress bar; every note goes to stderr. Raises UserError."""
     from hatmanifesto.backtest.backtest import run_backtest
     from hatmanifesto.backtest.run_folder import check_target
@@ -69,6 +94,7 @@ def run_tape_file(voice: Output, tape: Path, draft: "Draft", folder: Path, *, fo
             folder,
             force=force,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            fills=fills,
         )
     for note in run.notes:
         voice.note(f"note: {note}")
@@ -89,7 +115,8 @@ def print_run(console: Console, run: "Run") -> None:
         f"{summary['tape']}: {summary['rows']:,} rows, {_span(summary['span_seconds'])} of market, "
         f"traded in {clock['run_seconds']:.1f} s ({clock['build']})",
     )
-    table = Table(title=", ".join(summary["strategies"]), width=80, pad_edge=False)
+    first = next(iter(summary["fills_models"]))
+    table = Table(title=f"{', '.join(summary['strategies'])}, {first} fills", width=80, pad_edge=False)
     table.add_column("USD")
     for heading in ("fills", "traded", "realized", "unrealized", "fees", "net", "position"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -126,7 +153,52 @@ def print_run(console: Console, run: "Run") -> None:
         )
     for refusal in summary["rejections"]:
         _line(console, f"{refusal['count']:,} x venue: {refusal['message']}\n  to do: {refusal['remedy']}")
+    _print_maker(console, summary)
     _line(console, f"report: {run.folder / 'report.html'}")
+
+
+_MAKER_ROWS = (
+    ("net P&L, USD", "net_pnl", "money"),
+    ("largest drawdown, USD", "max_drawdown", "money"),
+    ("fills", "fills", "count"),
+    ("traded, USD", "traded_notional", "whole"),
+    ("share of quoted size that filled", "filled_share_of_size", "percent"),
+    ("two-sided within 10 bps, share of time", "quote_uptime_within_10_bps", "percent"),
+    ("at the best on either side, share of time", "time_at_best_either", "percent"),
+    ("half-spread captured at the fill, bps", "spread_captured_bps", "bps"),
+    ("markout after 1 s, bps", "markout_1s_bps", "bps"),
+    ("markout after 5 s, bps", "markout_5s_bps", "bps"),
+    ("markout after 30 s, bps", "markout_30s_bps", "bps"),
+    ("markout after 5 min, bps", "markout_5min_bps", "bps"),
+    ("implementation shortfall, bps (- is a gain)", "shortfall_bps", "bps"),
+    ("cancels sent for each fill", "cancel_to_fill", "ratio"),
+)
+
+
+def _print_maker(console: Console, summary: dict[str, Any]) -> None:
+    """Print the maker figures, base and pessimistic fills beside each other."""
+    models = summary["fills_models"]
+    table = Table(width=80, pad_edge=False)
+    table.add_column("maker figures", no_wrap=True)
+    for fills in models:
+        table.add_column(f"{fills} fills", justify="right", no_wrap=True)
+    for label, figure, kind in _MAKER_ROWS:
+        table.add_row(label, *(_figure(value, kind) for value in summary["side_by_side"][figure].values()))
+    console.print(table)
+    for fills, model in models.items():
+        queue = f"queue {model['queue_model']}, " if "queue" in summary["exchange_models"].values() else ""
+        _line(
+            console,
+            f"{fills} fills: {queue}orders take {model['order_entry_latency']}, answers {model['response_latency']}",
+        )
+
+
+def _figure(value: Any, kind: str) -> str:
+    if value is None:
+        return "-"
+    if kind == "percent":
+        return _percent(value, 1)
+    return _money(str(value), {"money": 2, "count": 0, "whole": 0, "bps": 2, "ratio": 2}[kind])
 
 
 def _cells(name: str, one: dict[str, Any]) -> list[str]:

@@ -91,6 +91,7 @@ class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
     response_ns: int
     latency_samples: list[tuple[int, int, int]] = []
     constant_feed_ns: int = -1
+    pessimistic_latency_thousandths: int = 2000
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):

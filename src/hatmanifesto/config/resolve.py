@@ -283,6 +283,9 @@ class _Resolver:
             response_ns=settings.response_latency,
             latency_samples=samples,
             constant_feed_ns=-1 if settings.feed == "recorded" else settings.feed,
+            pessimistic_latency_thousandths=self.units(
+                "exchange.pessimistic_latency_factor", settings.pessimistic_latency_factor, 3
+            ),
         )
 
     def queue_power(self, settings: ExchangeSettings) -> int:

@@ -105,7 +105,8 @@ class ExchangeSettings(Section):
     `queue_model` is how the exchange model `queue` reads what a level loses besides prints; `queue_power` the exponent
     of the powers.
     A `latency_file` (CSV of time_ns,entry_ns,response_ns) replaces the constant latencies. `feed` is
-    `recorded` (rows reach the engine when they reached the recorder) or a constant delay.
+    `recorded` (rows reach the engine when they reached the recorder) or a constant delay. Pessimistic fills multiply
+    the latencies of requests and answers by `pessimistic_latency_factor`.
     """
 
     model: ExchangeModel = "auto"
@@ -115,6 +116,7 @@ class ExchangeSettings(Section):
     response_latency: Duration = 10_000_000
     latency_file: Annotated[str, Field(min_length=1)] | None = None
     feed: Literal["recorded"] | Duration = "recorded"
+    pessimistic_latency_factor: Annotated[Amount, Field(ge=1, le=1000)] = Decimal("2")
     maker_fee_bps: Bps | None = None
     taker_fee_bps: Bps | None = None
 
