@@ -27,18 +27,8 @@ class Live:
     """One order that the venue has or may have."""
 
     __slots__ = (
-        "acked",
-        "cloid",
-        "end",
-        "end_due_ns",
-        "expires_ms",
-        "instrument",
-        "order_id",
-        "seen",
-        "size",
-        "tif",
-        "venue_order_id",
-        "version",
+        "acked", "cloid", "done", "end", "end_due_ns", "expires_ms", "instrument", "order_id", "seen", "size", "tif",
+        "venue_order_id", "version",
     )  # fmt: skip
 
     def __init__(self, order_id: int, instrument: int, cloid: str, size: int, tif: int, expires_ms: int) -> None:
