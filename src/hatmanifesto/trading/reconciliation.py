@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE, OPEN, PARTIALLY_FILLED, REJECT
+from hatmanifesto.trading.seen import LOOK_BACK_NS
 from hatmanifesto.trading.trader import Trader
 from hatmanifesto.venues.port import OrderFate, Venue, VenueAccount, VenueOrder
 
-LOOK_BACK_NS: Final = 600_000_000_000
-"""How far before the last known fill the venue is asked: its streams and its history need not agree on the order."""
 ATTEMPTS: Final = 5
 """How often the comparison is repeated while something differs: messages may be under way on either side."""
 PAUSE_S: Final = 0.3
@@ -193,19 +192,22 @@ def compare(session: Session, account: VenueAccount, orders: Sequence[VenueOrder
     at_venue = {position.instrument: position.size for position in account.positions}
     for index, holding in enumerate(session.portfolio.holdings):
         name, text = session.instruments[index].name, session.instruments[index].size_text
-        ours, theirs = int(holding.position.size), at_venue.get(index, 0)
-        if ours != theirs:
-            found.append(Difference(f"{name} position", text(ours), text(theirs), True))
+        held, theirs = int(holding.position.size), at_venue.get(index, 0)
+        if held != theirs:
+            found.append(Difference(f"{name} position", text(held), text(theirs), True))
     for position in account.positions:
         if position.instrument < 0:
             found.append(Difference(f"{position.coin} position, not traded here", "none", "some", False))
     foreign = sum(1 for order in orders if order.order_id == 0)
     if foreign:
         found.append(Difference("open orders that are not ours", "none", str(foreign), False))
-    cash = int(session.portfolio.cash())
-    if cash != account.cash and session.instruments:
+    # cash less entry cost: what is realized and what is still in the position depends on the order of the fills by
+    # a rounding, their sum does not
+    ours = int(session.portfolio.cash()) - sum(int(holding.position.cost) for holding in session.portfolio.holdings)
+    theirs = account.cash - sum(position.cost for position in account.positions if position.instrument >= 0)
+    if ours != theirs and session.instruments:
         money = session.instruments[0].money_text
-        found.append(Difference("cash", money(cash), money(account.cash), False))
+        found.append(Difference("money", money(ours), money(theirs), False))
     return found
 
 

@@ -19,7 +19,7 @@ from hatmanifesto.journal.tail import last_checkpoint, read_tail
 from hatmanifesto.model import record
 from hatmanifesto.model.order import SEQ_SHIFT, desk_of
 from hatmanifesto.model.position import Position
-from hatmanifesto.trading.seen import Booked
+from hatmanifesto.trading.seen import LOOK_BACK_NS, Booked
 
 SUFFIX: Final = ".journal"
 _FOLDED: Final = (record.FILL, record.FUNDING_PAYMENT, record.SUBMIT, record.DENY, record.EQUITY, record.OPERATOR)
@@ -60,6 +60,7 @@ def find_last(folder: Path) -> LastSession | None:
             tail = read_tail(path)
         found = _read(path, tail.digest.hex(), tail.closed, notes)
         if found is not None:
+            _remember_earlier(folder, found)
             return found
         notes.append(f"{path.name} ends before its session began and is passed over")
     return None
@@ -86,6 +87,23 @@ def _read(path: Path, digest: str, closed: bool, notes: list[str]) -> LastSessio
             _remember(columns, booked)
             fold.take(columns)
     return LastSession(path, int(opening.get("number", 0)), digest, closed, plan, fold.result(booked), booked, notes)
+
+
+def _remember_earlier(folder: Path, last: LastSession) -> None:
+    """Know the fills of the sessions before, too, as far back as the venue will be asked."""
+    known = last.booked
+    newest = (known.last_fill_ns, known.last_funding_ns)
+    for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
+        if path >= last.path or path.stat().st_size == 0:
+            continue
+        earlier = Booked()
+        with JournalReader(path) as reader:
+            for columns in reader.columns((record.FILL, record.FUNDING_PAYMENT)):
+                _remember(columns, earlier)
+                _remember(columns, known)
+        asked_from = max(*newest, earlier.last_fill_ns, earlier.last_funding_ns) - LOOK_BACK_NS
+        if 0 < max(earlier.last_fill_ns, earlier.last_funding_ns) < asked_from:
+            return
 
 
 def _remember(columns: dict[int, Columns], booked: Booked) -> None:

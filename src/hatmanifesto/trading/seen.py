@@ -4,6 +4,8 @@ from typing import Final, TypeVar
 
 _Key = TypeVar("_Key")
 
+LOOK_BACK_NS: Final = 600_000_000_000
+"""How far before the last known fill the venue is asked: its streams and its history need not agree on the order."""
 KEPT: Final = 200_000
 """Fills remembered; a venue's history that is asked for again reaches back far less."""
 

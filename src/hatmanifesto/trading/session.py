@@ -327,10 +327,14 @@ class LiveSession:
             self.say(f"open orders could not be cancelled: {error}; the guard or the next start will")
 
     async def _close(self) -> None:
+        await self.venue.stop()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything at once, as a killed process does: nothing is cancelled and nothing is said."""
         stop_tasks(self._tasks)
         if self._timer is not None:
             self._timer.cancel()
-        await self.venue.stop()
         if self._writer is not None:
             self._writer.abandon()
         if self._lock is not None:
