@@ -36,6 +36,7 @@ EXITS: Final = {
 _USUAL: Final = (0, 2, EXIT_STALE_BUILD, 130)
 COMMAND_EXITS: Final = {
     "hat backtest": _USUAL,
+    "hat calibrate": _USUAL,
     "hat demo": _USUAL,
     "hat replay": (0, 1, 2, EXIT_STALE_BUILD, 130),
     "hat tape import": _USUAL,

@@ -13,10 +13,14 @@ from hatmanifesto.config.problems import suggestion
 from hatmanifesto.core.strategy import Strategy
 from hatmanifesto.errors import UserError
 
-SHIPPED: Final = {"touch_joiner": ("hatmanifesto.strategy.touch_joiner", "TouchJoiner")}
+SHIPPED: Final = {
+    "touch_joiner": ("hatmanifesto.strategy.touch_joiner", "TouchJoiner"),
+    "market_making": ("hatmanifesto.strategy.market_making", "MarketMaking"),
+}
 """Names of the strategies that come with the program, and where they are."""
 SHIPPED_PARAMS: Final[dict[str, dict[str, Any]]] = {
     "touch_joiner": {"order_size": "100 USD", "max_position": "1000 USD"},
+    "market_making": {"order_size": "100 USD", "max_position": "1000 USD", "gamma": 0.05},
 }
 """Arguments that a shipped strategy gets where the configuration gives none."""
 
