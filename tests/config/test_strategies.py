@@ -79,3 +79,11 @@ def test_a_constructor_that_fails_is_refused(tmp_path, params, words):
     with pytest.raises(UserError) as caught:
         make_strategy(loaded, params)
     assert words in str(caught.value)
+
+
+def test_a_shipped_strategy_with_floats_takes_its_parameters_by_name() -> None:
+    """Compiled, its text signature calls them positional-only."""
+    made = make_strategy(load_strategy("market_making"), {"order_size": 5, "max_position": 50, "gamma": 1})
+    assert type(made).__name__ == "MarketMaking"
+    with pytest.raises(UserError, match="its parameters are order_size, max_position, gamma, a, k, sigma"):
+        make_strategy(load_strategy("market_making"), {"order_size": 5, "gama": 1})

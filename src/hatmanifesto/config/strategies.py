@@ -110,7 +110,7 @@ def make_strategy(loaded: StrategyClass, params: dict[str, Any]) -> Strategy:
             name for name, item in signature.parameters.items() if item.kind is not inspect.Parameter.VAR_POSITIONAL
         ]
         try:
-            signature.bind(**params)
+            _by_name(signature).bind(**params)
         except TypeError as error:
             takes = f"its parameters are {', '.join(names)}" if names else "it takes no parameters"
             raise UserError(f"{loaded.name}: {error}", f"{takes}; set them in params") from error
@@ -121,6 +121,18 @@ def make_strategy(loaded: StrategyClass, params: dict[str, Any]) -> Strategy:
         raise UserError(
             f"{loaded.name}({given}) fails: {_named(error)}", "correct its params or its constructor"
         ) from error
+
+
+def _by_name(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature with every parameter open to its name.
+
+    mypyc calls all of them positional-only where one has a float as default, though the class takes names; where they
+    truly are, the call itself says so.
+    """
+    positional, named = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return signature.replace(
+        parameters=[one.replace(kind=named) if one.kind is positional else one for one in signature.parameters.values()]
+    )
 
 
 def _named(error: BaseException) -> str:
