@@ -27,6 +27,7 @@ from hatmanifesto.strategy.inventory import InventoryLimit
 from hatmanifesto.strategy.market_making import MarketMaking
 from support.engines import T0, S
 from support.known_market import known_market
+from support.other_build import replay_in_other_build
 
 KNOWN = {"gamma": 0.01, "a": 0.5, "k": 0.2, "sigma": 1.0, "reestimate": False}
 ORDER = 100
@@ -271,6 +272,14 @@ def test_estimates_replay_to_the_bit_and_begin_after_enough_was_seen(tmp_path: P
     assert 30 * S < views["ts_ns"][began] - views["ts_ns"][0] < 120 * S
     assert (reasons[began:] == 0).mean() > 0.95
     assert replay_journal(tmp_path / "journal").equal
+
+
+def test_decisions_are_the_same_to_the_bit_compiled_and_interpreted(tmp_path: Path) -> None:
+    """Logarithms, roots and sums of both builds, from estimates to quotes, in one journal."""
+    tape = known_market(a=0.5, k=0.5, sigma=0.2, noise=0.1, minutes=3)
+    params = {"order_size": "0.001 BTC", "max_position": "0.01 BTC", "gamma": 0.001, "flow_bps": 0.05}
+    run_tape(tape, parse({"strategies": {"maker": {"class": "market_making", "params": params}}}), tmp_path / "journal")
+    assert replay_in_other_build(tmp_path / "journal") == "market_making, run again"
 
 
 def test_the_online_estimates_are_the_batch_ones_when_nothing_is_forgotten(tmp_path: Path) -> None:
