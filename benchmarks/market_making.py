@@ -246,9 +246,8 @@ def measure(recording: Recording, share: float) -> list[dict[str, Any]]:
 def show(line: dict[str, Any]) -> None:
     """Print one line's figures for people."""
     notes = line["notes"]
-    print(
-        f"\n{notes['recording']} {notes['instrument']}, {notes['outlook']} fills, maker fee {notes['maker_fee_bps']} bps"
-    )
+    fee = notes["maker_fee_bps"]
+    print(f"\n{notes['recording']} {notes['instrument']}, {notes['outlook']} fills, maker fee {fee} bps")
     print(f"{notes['traded_seconds']} s traded after {notes['calibrated_seconds']} s calibrated")
     heads = ("net USD", "traded", "fills", "orders", "bps", "at fill", "1 s", "30 s", "up")
     print(" " * 29 + "".join(f"{head:>9}" for head in heads))
