@@ -6,7 +6,7 @@ cut off at any moment, as if its process had been killed.
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -420,10 +420,15 @@ class LocalVenue(Venue):
     async def open(self, coins: Sequence[str]) -> Sequence[Instrument]:
         return self.instruments
 
-    async def start(self, listener: VenueListener, session: int) -> None:
+    async def start(
+        self, listener: VenueListener, session: int, *, from_ns: int, booked: Collection[VenueFill] = ()
+    ) -> None:
         self.listener, self.session = listener, session
         self.local.adapter = self
         self._reconnect()
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         self.connected = False

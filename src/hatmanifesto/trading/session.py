@@ -26,9 +26,10 @@ from hatmanifesto.journal.writer import JournalWriter
 from hatmanifesto.model.ports import NEVER
 from hatmanifesto.model.reasons import CANCEL_SHUTDOWN
 from hatmanifesto.trading.clock import Clock
+from hatmanifesto.trading.outbox import Outbox
 from hatmanifesto.trading.reconciliation import Reconciled, Reconciler
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last, journal_path
-from hatmanifesto.trading.seen import Booked
+from hatmanifesto.trading.seen import LOOK_BACK_NS, Booked
 from hatmanifesto.trading.trader import Trader
 from hatmanifesto.venues.port import Venue, VenueAccount, VenueError
 
@@ -137,25 +138,28 @@ class LiveSession:
         for note in notes:
             self.say(note)
         self._writer = JournalWriter(journal_path(journals, self.number), {"kind": "live"}, session=self.number)
-        gateway = self.venue.gateway
+        outbox = Outbox()
         strategies = checked_strategies(resolved.strategies)
-        self.session = assemble(plan, strategies, gateway, self._writer, 0, instruments)
+        self.session = assemble(plan, strategies, outbox, self._writer, 0, instruments)
         state.restore(self.session)
         booked = last.booked if last else Booked()
         booked.last_fill_ns = max(booked.last_fill_ns, state.last_fill_ns, 0 if last else account.exch_ts_ns)
         booked.last_funding_ns = max(booked.last_funding_ns, state.last_funding_ns, 0 if last else account.exch_ts_ns)
-        self.trader = Trader(self.session, gateway, self.clock, self.number, booked)
+        self.trader = Trader(self.session, outbox, self.clock, self.number, booked)
         self.trader.after_turn = self._after_turn
         self.trader.on_account_back = self._account_back
         self.reconciler = Reconciler(self.trader, self.venue)
         self.started_ns = self.clock()
         self.trader.begin(self._opening(last))
         try:
-            await self.venue.start(self.trader, self.number)
+            since = max(0, min(booked.last_fill_ns, booked.last_funding_ns) - LOOK_BACK_NS)
+            await self.venue.start(self.trader, self.number, from_ns=since)
+            outbox.venue = self.venue.gateway
         except VenueError as error:
             raise UserError(f"the venue's streams cannot be opened: {error}", "check the connection") from error
         self.say("reconciling with the venue")
         await self._first_reconciliation()
+        self._spawn(self.venue.watch())
         self._spawn(self._beat())
         self._spawn(self._reconcile_often())
         self._spawn(self._checkpoint_often())

@@ -25,8 +25,9 @@ from hatmanifesto.model.order_state import ACKNOWLEDGE, FIND_ABSENT, FIND_OPEN, 
 from hatmanifesto.model.ports import NEVER
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.loop_times import LoopTimes
+from hatmanifesto.trading.outbox import Outbox
 from hatmanifesto.trading.seen import Booked
-from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueGateway, VenueListener
+from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueListener
 
 _REPEATED: Final = frozenset({(OPEN, ACKNOWLEDGE)})
 _ONLY_WHEN_UNKNOWN: Final = frozenset({FIND_OPEN, FIND_ABSENT})
@@ -37,10 +38,10 @@ MAX_OVERDUE: Final = 1_000
 class Trader(VenueListener):
     """A venue's listener around one engine. Deaf until `begin`; not safe for threads."""
 
-    def __init__(self, session: Session, gateway: VenueGateway, clock: Clock, number: int, booked: Booked) -> None:
+    def __init__(self, session: Session, outbox: Outbox, clock: Clock, number: int, booked: Booked) -> None:
         self.session = session
         self.engine = session.engine
-        self.gateway = gateway
+        self.outbox = outbox
         self.clock = clock
         self.number = number
         self.booked = booked
@@ -300,6 +301,7 @@ class Trader(VenueListener):
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
             self.failure = error
+        self.outbox.drop()
 
     def _end_turn(self, began: int) -> None:
         if self.failure is None:
@@ -308,7 +310,7 @@ class Trader(VenueListener):
             except JournalWriteError as error:
                 self._fail(error)
                 return
-            self.gateway.flush(began)
+            self.outbox.send(began)
         self.turns += 1
         self.times.add(self.clock() - began)
         self.after_turn()
