@@ -112,7 +112,14 @@ class Diary(VenueListener):
         self.fills.append(Fill(order_id, instrument, side, price, size, fee, taker, trade_id))
 
     def on_funding(
-        self, now_ns: int, instrument: int, amount: int, rate: int, position_size: int, oracle_price: int
+        self,
+        now_ns: int,
+        instrument: int,
+        amount: int,
+        rate: int,
+        position_size: int,
+        oracle_price: int,
+        exch_ts_ns: int,
     ) -> None:
         self._clock(now_ns)
         self.fundings.append((instrument, amount, rate, position_size))

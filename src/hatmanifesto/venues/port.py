@@ -199,7 +199,7 @@ class VenueGateway(OrderGateway):
 
 
 class Venue(ABC):
-    """One account at one venue. `open`, then `start`, then `stop`; queries work from `open` on.
+    """One account at one venue. `open`, then `start`, then `stop`; gateway and queries are there from `open` on.
 
     Queries raise VenueError when they got no definite answer; they are repeated within reason before.
     """
@@ -220,12 +220,17 @@ class Venue(ABC):
 
     @abstractmethod
     async def start(
-        self, listener: VenueListener, session: int, *, from_ns: int, booked: Collection[VenueFill] = ()
+        self,
+        listener: VenueListener,
+        session: int,
+        *,
+        from_ns: int | None = None,
+        booked: Collection[VenueFill] = (),
     ) -> None:
         """Connect the feeds and begin to tell the listener; client order ids carry `session` (32 bits).
 
-        Fills and funding from the venue time `from_ns` on are told, except fills that are `booked` already. Returns
-        at once: `on_trust` says when data and own events can be relied on.
+        Fills and funding from the venue time `from_ns` on are told (None: from now), except fills that are `booked`
+        already. Returns at once: `on_trust` says when data and own events can be relied on.
         """
 
     @abstractmethod

@@ -53,16 +53,15 @@ class Desk:
         self.gateway = HyperliquidGateway(
             instruments=[self.btc, self.eth],
             assets=[0, 4],
-            session=SESSION,
             user=USER,
             signer=ActionSigner(L1Signer(KEY, mainnet=False), self.nonces),
             posts=self.posts,
             http=HttpChannel("http://127.0.0.1:9"),
             limits=self.limits,
-            listener=self.diary,
             spawn=lambda work: work.close(),
             clock_ns=lambda: self.now,
         )
+        self.gateway.begin(self.diary, SESSION)
         self.account = AccountFeed(
             {"BTC": self.btc, "ETH": self.eth}, SESSION, self.gateway, self.limits.address, self.diary
         )
@@ -532,10 +531,11 @@ class TestFills:
         assert [(fill.order_id, fill.side) for fill in desk.diary.fills] == [(0, 1), (0, -1)]
         assert [kind for kind, _ in desk.diary.notices] == ["foreign_fill"] * 3
 
-    def test_another_sessions_order_is_no_order_of_ours(self, desk: Desk) -> None:
+    def test_an_earlier_sessions_order_keeps_its_id_unless_that_is_taken(self, desk: Desk) -> None:
         desk.resting(1)
-        desk.fill(1, "0.0004", 7, cloid=make_cloid(SESSION + 1, 1, 0), oid=5)
-        assert desk.diary.fills[0].order_id == 0
+        desk.fill(1, "0.0004", 7, cloid=make_cloid(SESSION - 1, 1, 0), oid=5)
+        desk.fill(1, "0.0004", 8, cloid=make_cloid(SESSION - 1, 2, 0), oid=6)
+        assert [fill.order_id for fill in desk.diary.fills] == [0, 2]
         assert desk.gateway.tracker.live[1].seen == 0
 
     @pytest.mark.parametrize(

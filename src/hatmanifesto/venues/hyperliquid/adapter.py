@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.venues.hyperliquid.cloid import make_cloid
 from hatmanifesto.venues.hyperliquid.connection import AccountConnection, MarketConnection
 from hatmanifesto.venues.hyperliquid.exchange import Exchange
-from hatmanifesto.venues.hyperliquid.feed.account import AccountFeed, venue_fill
+from hatmanifesto.venues.hyperliquid.feed.account import AccountFeed, venue_fill, venue_funding
 from hatmanifesto.venues.hyperliquid.feed.market import FeedSettings, MarketFeed
 from hatmanifesto.venues.hyperliquid.limits import IP_WEIGHT, STREAM_MESSAGES, Limits, Notice, SlidingWindow, Use
 from hatmanifesto.venues.hyperliquid.nonces import NonceSource
@@ -23,7 +23,7 @@ from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway, O
 from hatmanifesto.venues.hyperliquid.orders.signed import ActionSigner
 from hatmanifesto.venues.hyperliquid.orders.words import fate_of
 from hatmanifesto.venues.hyperliquid.queries import Queries, QuerySettings
-from hatmanifesto.venues.hyperliquid.reports import account_of, open_order
+from hatmanifesto.venues.hyperliquid.reports import account_of, open_order, transferred
 from hatmanifesto.venues.hyperliquid.rules import account_fees, instruments_of
 from hatmanifesto.venues.hyperliquid.signing.key import PrivateKey
 from hatmanifesto.venues.hyperliquid.signing.l1 import L1Signer, address_bytes
@@ -31,6 +31,7 @@ from hatmanifesto.venues.hyperliquid.transport.http import HttpChannel
 from hatmanifesto.venues.hyperliquid.transport.posts import Posts
 from hatmanifesto.venues.hyperliquid.transport.stream import Stream, StreamSettings
 from hatmanifesto.venues.hyperliquid.wire.actions import CancelWire
+from hatmanifesto.venues.hyperliquid.wire.decimals import rounded
 from hatmanifesto.venues.port import (
     OrderFate,
     OrderReport,
@@ -39,6 +40,7 @@ from hatmanifesto.venues.port import (
     VenueError,
     VenueFees,
     VenueFill,
+    VenueFunding,
     VenueListener,
     VenueOrder,
 )
@@ -143,6 +145,18 @@ class HyperliquidVenue(Venue):
         await self.refresh_budget()
         found, self.assets = instruments_of(meta, coins, await self.fees())
         self.instruments = found
+        self._gateway = HyperliquidGateway(
+            instruments=self.instruments,
+            assets=self.assets,
+            user=self.user,
+            signer=self._signer,
+            posts=self._posts,
+            http=self._http,
+            limits=self.limits,
+            spawn=self._spawn,
+            clock_ns=self._clock_ns,
+            settings=self.settings.orders,
+        )
         return found
 
     async def _account_address(self) -> str:
@@ -165,30 +179,23 @@ class HyperliquidVenue(Venue):
         return self.settings.vault.lower() if self.settings.vault else master
 
     async def start(
-        self, listener: VenueListener, session: int, *, from_ns: int, booked: Collection[VenueFill] = ()
+        self,
+        listener: VenueListener,
+        session: int,
+        *,
+        from_ns: int | None = None,
+        booked: Collection[VenueFill] = (),
     ) -> None:
-        if not self.user:
+        if self._gateway is None:
             raise RuntimeError("open() comes before start()")
         settings = self.settings
         self._listener = listener
         self._failed = asyncio.get_running_loop().create_future()
-        self._gateway = gateway = HyperliquidGateway(
-            instruments=self.instruments,
-            assets=self.assets,
-            session=session,
-            user=self.user,
-            signer=self._signer,
-            posts=self._posts,
-            http=self._http,
-            limits=self.limits,
-            listener=listener,
-            spawn=self._spawn,
-            clock_ns=self._clock_ns,
-            settings=settings.orders,
-        )
+        gateway = self._gateway
+        gateway.begin(listener, session)
         by_coin = {instrument.name: instrument for instrument in self.instruments}
         self.account_feed = AccountFeed(by_coin, session, gateway, self.limits.address, listener)
-        self.account_feed.begin(from_ns)
+        self.account_feed.begin(self._clock_ns() if from_ns is None else from_ns)
         self.account_feed.skip(
             (fill.exch_ts_ns // MS, self.instruments[fill.instrument].name, fill.trade_id) for fill in booked
         )
@@ -343,7 +350,7 @@ class HyperliquidVenue(Venue):
     @property
     def gateway(self) -> HyperliquidGateway:
         if self._gateway is None:
-            raise RuntimeError("start() comes before gateway")
+            raise RuntimeError("open() comes before gateway")
         return self._gateway
 
     async def open_orders(self) -> Sequence[VenueOrder]:
@@ -369,6 +376,37 @@ class HyperliquidVenue(Venue):
             return [venue_fill(fill, by_coin[fill.coin]) for fill in fills if fill.coin in by_coin]
         except ValueError as error:
             raise VenueError(f"a fill cannot be read: {error}", definite=False) from error
+
+    async def funding_since(self, exch_ts_ns: int) -> Sequence[VenueFunding]:
+        by_coin = {instrument.name: instrument for instrument in self.instruments}
+        told = await self.queries.user_funding(self.user, exch_ts_ns // MS)
+        try:
+            return [
+                venue_funding(record.delta, record.time, by_coin[record.delta.coin])
+                for record in told
+                if record.delta.coin in by_coin
+            ]
+        except ValueError as error:
+            raise VenueError(f"a funding payment cannot be read: {error}", definite=False) from error
+
+    async def transfers_since(self, exch_ts_ns: int) -> int:
+        # the venue's times are whole ms: what falls into the one asked from was there before
+        records = await self.queries.ledger(self.user, -(-exch_ts_ns // MS))
+        try:
+            return sum(transferred(record, self.user) for record in records)
+        except ValueError as error:
+            raise VenueError(f"a transfer cannot be read: {error}", definite=False) from error
+
+    async def prices(self) -> Mapping[int, int]:
+        mids = await self.queries.mids()
+        try:
+            return {
+                int(instrument.index): rounded(mids[instrument.name], int(instrument.price_scale))
+                for instrument in self.instruments
+                if instrument.name in mids
+            }
+        except ValueError as error:
+            raise VenueError(f"a price cannot be read: {error}", definite=False) from error
 
     async def account(self) -> VenueAccount:
         state = await self.queries.clearinghouse_state(self.user)

@@ -89,6 +89,10 @@ class Queries:
         """Return the perpetuals and their contexts, in the same order."""
         return await self.ask("metaAndAssetCtxs", tuple[info.Meta, list[info.AssetContext]])
 
+    async def mids(self) -> dict[str, str]:
+        """Return every coin's mid price."""
+        return await self.ask("allMids", dict[str, str])
+
     async def book(self, coin: str) -> info.BookSnapshot | None:
         """Return a coin's book, None when the venue does not know the coin."""
         return await self.ask("l2Book", info.BookSnapshot | None, coin=coin)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.venues.hyperliquid.cloid import parse_cloid
 from hatmanifesto.venues.hyperliquid.rules import MONEY_SCALE
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact, rounded
-from hatmanifesto.venues.hyperliquid.wire.info import ClearinghouseState, FrontendOrder
+from hatmanifesto.venues.hyperliquid.wire.info import ClearinghouseState, FrontendOrder, LedgerRecord
 from hatmanifesto.venues.port import VenueAccount, VenueOrder, VenuePosition
 
 MS: Final = 1_000_000
@@ -39,6 +39,12 @@ def open_order(order: FrontendOrder, instrument: Instrument | None) -> VenueOrde
     )
 
 
+def _cost(size: str, value: str, profit: int) -> int:
+    """Return a position's entry notional, signed like it: its value at the mark less what it gained since."""
+    worth = rounded(value, MONEY_SCALE)
+    return (-worth if size.startswith("-") else worth) - profit
+
+
 def account_of(state: ClearinghouseState, instruments: Mapping[str, Instrument]) -> VenueAccount:
     """Return the account; raises ValueError when a number in it cannot be read.
 
@@ -55,6 +61,7 @@ def account_of(state: ClearinghouseState, instruments: Mapping[str, Instrument])
             VenuePosition(
                 instrument=int(instrument.index) if instrument else FOREIGN,
                 coin=position.coin,
+                cost=_cost(position.szi, position.position_value, profit),
                 size=exact(position.szi, int(instrument.size_scale)) if instrument else 0,
                 entry_price=position.entry_px or "",
                 unrealized=profit,
@@ -70,3 +77,32 @@ def account_of(state: ClearinghouseState, instruments: Mapping[str, Instrument])
         positions=tuple(positions),
         exch_ts_ns=0 if state.time is UNSET else state.time * MS,
     )
+
+
+def transferred(record: LedgerRecord, user: str) -> int:
+    """Return what a ledger record added to the perpetuals account (negative = took), micro-USDC.
+
+    Raises ValueError when an amount cannot be read. Moves that are none of the perpetuals account's add nothing.
+    """
+    delta = record.delta
+    kind = delta.get("type")
+    if kind not in _MOVES:
+        return 0
+    amount = rounded(str(delta.get("usdc", delta.get("usdcValue", "0"))), MONEY_SCALE)
+    if kind == "accountClassTransfer":
+        return amount if delta.get("toPerp") else -amount
+    if kind in ("withdraw", "vaultDeposit", "vaultCreate"):
+        return -amount - rounded(str(delta.get("fee", "0")), MONEY_SCALE)
+    if kind in ("internalTransfer", "subAccountTransfer"):
+        if str(delta.get("destination", "")).lower() == user:
+            return amount
+        return -amount - rounded(str(delta.get("fee", "0")), MONEY_SCALE)
+    return amount
+
+
+_MOVES: Final = frozenset(
+    {
+        "deposit", "withdraw", "accountClassTransfer", "internalTransfer", "subAccountTransfer", "vaultCreate",
+        "vaultDeposit", "vaultDistribution", "vaultWithdraw", "vaultLeaderCommission",
+    }
+)  # fmt: skip

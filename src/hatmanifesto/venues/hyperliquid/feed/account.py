@@ -16,9 +16,9 @@ from hatmanifesto.venues.hyperliquid.feed.seen import Seen
 from hatmanifesto.venues.hyperliquid.limits import AddressBudget
 from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact, rounded
-from hatmanifesto.venues.hyperliquid.wire.info import Fill
+from hatmanifesto.venues.hyperliquid.wire.info import Fill, FundingDelta
 from hatmanifesto.venues.hyperliquid.wire.stream import FundingPayment, OrderUpdates
-from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueFill, VenueListener
+from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueFill, VenueFunding, VenueListener
 
 MS: Final = 1_000_000
 _FUNDING_DECIMALS: Final = len(str(FUNDING_SCALE)) - 1
@@ -50,6 +50,18 @@ def venue_fill(fill: Fill, instrument: Instrument) -> VenueFill:
         taker=fill.crossed,
         exch_ts_ns=fill.time * MS,
         trade_id=fill.tid if fill.tid is not UNSET else 0,
+    )
+
+
+def venue_funding(payment: FundingPayment | FundingDelta, time_ms: int, instrument: Instrument) -> VenueFunding:
+    """Return a funding payment in the instrument's units; raises ValueError for what is no number."""
+    return VenueFunding(
+        instrument=int(instrument.index),
+        amount=rounded(payment.usdc, int(instrument.money_scale)),
+        rate=exact(payment.funding_rate, _FUNDING_DECIMALS),
+        position_size=rounded(payment.szi, int(instrument.size_scale)),
+        oracle_price=0,
+        exch_ts_ns=time_ms * MS,
     )
 
 
@@ -137,7 +149,10 @@ class AccountFeed:
             )
             self._listener.on_trust(now_ns, ALL_INSTRUMENTS, Trust.BROKEN, f"a fill could not be read: {error}"[:200])
             return
-        order_id = told.order_id if told.session == self._session else self._gateway.tracker.order_of(fill.oid)
+        live = self._gateway.tracker.live
+        order_id = told.order_id or self._gateway.tracker.order_of(fill.oid)
+        if told.session not in (0, self._session) and order_id in live:
+            order_id = 0  # ids go on from session to session; this one is of a session that was not continued
         if not order_id:
             self.counts["foreign"] += 1
             self._listener.on_notice(
@@ -160,7 +175,8 @@ class AccountFeed:
             told.exch_ts_ns,
             told.trade_id,
         )
-        self._gateway.tracker.fill(now_ns, order_id, told.size)
+        if told.session in (0, self._session):
+            self._gateway.tracker.fill(now_ns, order_id, told.size)
 
     def on_fundings(self, payments: Iterable[FundingPayment], now_ns: int) -> None:
         """Take funding payments, repeated ones too."""
@@ -172,11 +188,9 @@ class AccountFeed:
                 self.counts["foreign"] += 1
                 continue
             try:
-                amount = rounded(payment.usdc, int(instrument.money_scale))
-                rate = exact(payment.funding_rate, _FUNDING_DECIMALS)
-                size = rounded(payment.szi, int(instrument.size_scale))
+                _, amount, rate, size, _, _ = venue_funding(payment, payment.time, instrument)
             except ValueError as error:
                 self._listener.on_notice(now_ns, "unreadable_funding", {"coin": payment.coin, "why": str(error)[:300]})
                 continue
             self.counts["fundings"] += 1
-            self._listener.on_funding(now_ns, int(instrument.index), amount, rate, size, 0)
+            self._listener.on_funding(now_ns, int(instrument.index), amount, rate, size, 0, payment.time * MS)

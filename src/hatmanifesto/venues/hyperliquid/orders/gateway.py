@@ -23,7 +23,7 @@ from hatmanifesto.venues.hyperliquid.limits import Limits, Refusal, Use, action_
 from hatmanifesto.venues.hyperliquid.nonces import NonceWindowError
 from hatmanifesto.venues.hyperliquid.orders.questions import Question, Questions, absence_is_definite
 from hatmanifesto.venues.hyperliquid.orders.signed import ActionSigner
-from hatmanifesto.venues.hyperliquid.orders.tracker import Live, OrderTracker
+from hatmanifesto.venues.hyperliquid.orders.tracker import NOBODY, Live, OrderTracker
 from hatmanifesto.venues.hyperliquid.orders.words import fate_of, reason_of
 from hatmanifesto.venues.hyperliquid.transport.http import HttpChannel
 from hatmanifesto.venues.hyperliquid.transport.outcomes import TOO_MANY_REQUESTS, Answered, Outcome, Refused
@@ -71,13 +71,11 @@ class HyperliquidGateway(VenueGateway):
         *,
         instruments: Sequence[Instrument],
         assets: Sequence[int],
-        session: int,
         user: str,
         signer: ActionSigner,
         posts: Posts,
         http: HttpChannel,
         limits: Limits,
-        listener: VenueListener,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         clock_ns: Callable[[], int],
         settings: OrderSettings | None = None,
@@ -89,20 +87,25 @@ class HyperliquidGateway(VenueGateway):
         self._posts = posts
         self._http = http
         self._limits = limits
-        self._listener = listener
         self._spawn = spawn
         self._clock_ns = clock_ns
         settings = settings or OrderSettings()
         self._good_for_ms = int(settings.good_for * 1000)
         self._fast = True if settings.fast_cancel else UNSET
-        self._heads: Final = {purpose: cloid_head(session, purpose) for purpose in (QUOTE, EXIT)}
-        self.tracker: Final = OrderTracker(listener)
+        self._heads: dict[int, str] = {}
+        self._listener: VenueListener = NOBODY
+        self.tracker: Final = OrderTracker()
         self.questions: Final = Questions()
         self._placements: list[_Placement] = []
         self._cancels: list[int] = []
         self._held_cancels: dict[int, None] = {}
         self._queries: list[int] = []
         self._refused: list[tuple[int, int]] = []
+
+    def begin(self, listener: VenueListener, session: int) -> None:
+        """From here on orders are of this session, and the listener is told of them."""
+        self._listener = self.tracker.listener = listener
+        self._heads = {purpose: cloid_head(session, purpose) for purpose in (QUOTE, EXIT)}
 
     def now_ns(self) -> int:
         """Return the adapter's clock."""

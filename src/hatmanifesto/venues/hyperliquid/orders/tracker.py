@@ -23,6 +23,18 @@ FILL_PATIENCE_NS: Final = 10 * SECOND_NS
 """How long an end waits for the fills that it counts."""
 
 
+class _Nobody(VenueListener):
+    """The listener before there is one: nothing can have been sent, so whatever is told to it is a defect."""
+
+    def on_rows(self, *told: object) -> None:
+        raise RuntimeError("the venue was not started")
+
+    on_order_event = on_outcome_unknown = on_fill = on_funding = on_trust = on_notice = on_rows  # type: ignore[assignment]
+
+
+NOBODY: Final = _Nobody()
+
+
 class Live:
     """One order that the venue has or may have."""
 
@@ -54,8 +66,8 @@ class Live:
 class OrderTracker:
     """The session's live orders. Every method takes the receipt stamp first."""
 
-    def __init__(self, listener: VenueListener) -> None:
-        self._listener = listener
+    def __init__(self) -> None:
+        self.listener: VenueListener = NOBODY
         self.live: Final[dict[int, Live]] = {}
         self._by_venue_id: Final[dict[int, int]] = {}
         self.waiting_ends = 0
@@ -144,7 +156,7 @@ class OrderTracker:
     def unknown(self, now_ns: int, live: Live) -> None:
         """The answer to its request was lost, and nothing else told of it yet."""
         if not live.done and not live.acked and live.end is None and not live.seen:
-            self._listener.on_outcome_unknown(now_ns, live.order_id)
+            self.listener.on_outcome_unknown(now_ns, live.order_id)
 
     def check(self, now_ns: int) -> None:
         """Tell ends whose fills did not come in time: what comes later is booked late."""
@@ -152,7 +164,7 @@ class OrderTracker:
             return
         for live in [live for live in self.live.values() if live.end is not None and live.end_due_ns <= now_ns]:
             assert live.end is not None
-            self._listener.on_notice(
+            self.listener.on_notice(
                 now_ns,
                 "fills_missing",
                 {"order_id": live.order_id, "seen": live.seen, "counted": live.end[2], "venue_id": live.venue_order_id},
@@ -174,7 +186,7 @@ class OrderTracker:
 
     def _tell(self, now_ns: int, live: Live, trigger: int, reason: int, exch_ns: int) -> None:
         live.version += 1
-        self._listener.on_order_event(now_ns, live.order_id, trigger, reason, exch_ns, live.venue_order_id)
+        self.listener.on_order_event(now_ns, live.order_id, trigger, reason, exch_ns, live.venue_order_id)
 
     def _forget(self, live: Live) -> None:
         if live.end is not None:
