@@ -7,7 +7,7 @@ from hatmanifesto.backtest.exchange import build_queue_model
 from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
 from hatmanifesto.core.engine import Engine
-from hatmanifesto.core.maker_router import KEEP, MakerRouter
+from hatmanifesto.core.maker_router import KEEP, KeepRouter, MakerRouter, RequoteRouter
 from hatmanifesto.core.market_view import MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio
 from hatmanifesto.core.recorder import Recorder
@@ -205,7 +205,7 @@ class Rig:
             view = View(holding.instrument)
             if seat.strategy.depth > 1 or seat.strategy.traded_range:
                 view.deepen(seat.strategy.depth, seat.strategy.traded_range)
-            router = MakerRouter(policy, refresh_tolerance)
+            router: MakerRouter = KeepRouter(refresh_tolerance) if policy == KEEP else RequoteRouter()
             self.clocks.append(DecisionClock(desk, seat.strategy, router, view))
         self.portfolio = Portfolio(deposit, self.holdings, self.desks)
         numbers = max((seat.number for seat in seats), default=0) + 1

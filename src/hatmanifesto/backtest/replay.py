@@ -21,7 +21,14 @@ from hatmanifesto.journal.columns import record_starts
 from hatmanifesto.journal.format import DamagedError, Group, pack_blob
 from hatmanifesto.journal.reader import JournalReader, Record, records_of
 from hatmanifesto.model import record
-from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, REDUCE_ONLY_BIT, side_of, time_in_force_of
+from hatmanifesto.model.order import (
+    IMMEDIATE_OR_CANCEL,
+    NO_URGENCY,
+    REDUCE_ONLY_BIT,
+    side_of,
+    time_in_force_of,
+    urgency_of,
+)
 from hatmanifesto.model.order_state import OrderState
 from hatmanifesto.model.ports import OrderGateway, RecordSink
 
@@ -144,7 +151,9 @@ class RecordedStrategy(Strategy):
             side = side_of(flags)
             takes = time_in_force_of(flags) == IMMEDIATE_OR_CANCEL
             if flags & REDUCE_ONLY_BIT:
-                quotes.exit(side, price, size, not takes)
+                quotes.exit(side, price, size, not takes, urgency_of(flags))
+            elif urgency_of(flags) != NO_URGENCY:
+                quotes.work(side, price, size, urgency_of(flags))
             elif takes:
                 quotes.take(side, price, size)
             elif side > 0:
@@ -342,6 +351,7 @@ class _Replay:
         elif entry.kind == record.FUNDING_PAYMENT:
             engine.on_funding(now, aux, *values)
         elif entry.kind == record.CONTEXT:
+            self.session.portfolio.holdings[aux].funding_rate = values[2]
             self.session.recorder.put3(record.CONTEXT, aux, now, *values)
         elif entry.kind >= record.FIRST_BLOB:
             self.session.recorder.blob(pack_blob(entry.kind, now, aux, entry.payload, entry.seq))

@@ -115,6 +115,7 @@ class Engine(EngineInput):
         for index, market in enumerate(markets):
             market.instrument = index
         for clock in clocks:
+            clock.router.attach(recorder)
             market = markets[clock.desk.holding.instrument.index]
             market.wanted |= clock.triggers
             if clock.view.extras > 0:
@@ -193,12 +194,18 @@ class Engine(EngineInput):
             if clock.deferred_ns <= now:
                 clock.deferred_ns = NEVER
                 trigger |= clock.pending
-            if clock.stale_ns <= now:
+            if clock.router.wake_ns <= now:
+                clock.router.wake_ns = NEVER
+                clock.stale_ns = NEVER
+                trigger |= TIMER
+            elif clock.stale_ns <= now:
                 fresh_until = (
                     self.markets[clock.desk.holding.instrument.index].book_ts_ns + self.validator.max_book_age_ns
                 )
                 if fresh_until >= now:
                     clock.stale_ns = fresh_until + 1
+                    if clock.router.wake_ns < clock.stale_ns:
+                        clock.stale_ns = clock.router.wake_ns
                 else:
                     clock.stale_ns = NEVER
                     trigger |= TIMER
@@ -469,6 +476,7 @@ class Engine(EngineInput):
         clock.seen_imbalance = imbalance
         if market.context_changed:
             market.context_changed = False
+            desk.holding.funding_rate = market.funding_rate
             self.recorder.put3(
                 CONTEXT, desk.holding.instrument.index, now,
                 market.mark_price, market.oracle_price, market.funding_rate,
@@ -521,9 +529,11 @@ class Engine(EngineInput):
                 raise
         self.recorder.put_view(desk.index, view, quotes)
         self._carry_out(clock, quotes, now)
-        clock.stale_ns = NEVER
+        clock.stale_ns = clock.router.wake_ns
         if desk.orders.count > 0:
-            clock.stale_ns = self._stale_after(view.book_ts_ns, now)
+            stale_ns = self._stale_after(view.book_ts_ns, now)
+            if stale_ns < clock.stale_ns:
+                clock.stale_ns = stale_ns
         if desk.closing_bps >= 0 and (view.position != 0 or desk.orders.count > 0):
             clock.pending = OPERATOR
             clock.deferred_ns = now + RETRY_NS
@@ -551,13 +561,13 @@ class Engine(EngineInput):
         if instrument.significant_figures != 0 or instrument.tick_size != 1:
             self._snap(instrument, quotes, now)
         router = clock.router
-        router.plan(desk, quotes)
+        routed = router.plan(desk, quotes)
         cancels = router.cancels
         for at in range(cancels.count):
             order = cancels.items[at]
             self._cancel(order, now, router.reason_for(order, quotes))
-        for at in range(quotes.count):
-            quote = quotes.items[at]
+        for at in range(routed.count):
+            quote = routed.items[at]
             if quote.place_size > 0:
                 self._place(clock, quote, quote.place_size, now)
 

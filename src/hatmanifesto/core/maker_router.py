@@ -1,7 +1,8 @@
-"""The maker router: turns wanted quotes into the fewest cancels and new orders.
+"""The maker router: turns wanted quotes into cancels and new orders.
 
-A resting order that still serves a quote is kept, because its queue position is money. What no quote wants is
-cancelled. Policies: KEEP, and REQUOTE_ALWAYS, which cancels whatever is acknowledged and sends every quote anew.
+Policies are classes behind one small interface, MakerRouter. Here are the two plain ones: KeepRouter, which leaves a
+resting order that still serves where it is, because its queue position is money, and RequoteRouter, which cancels
+whatever is acknowledged and sends every quote anew. What weighs costs and explains itself is in core.routing.
 """
 
 from typing import Final, final
@@ -9,38 +10,50 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk
+from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.strategy import Quotes
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY, Order, OrderList
 from hatmanifesto.model.order_state import CANCEL_PENDING, OPEN, PARTIALLY_FILLED
+from hatmanifesto.model.ports import NEVER
 from hatmanifesto.model.reasons import CANCEL_REPRICE, CANCEL_WITHDRAWN
 
 KEEP: Final = 0
 REQUOTE_ALWAYS: Final = 1
-POLICY_NAMES: Final = {0: "keep", 1: "requote_always"}
+EXPECTED_VALUE: Final = 2
+POLICY_NAMES: Final = {0: "keep", 1: "requote_always", 2: "expected_value"}
+
+
+class MakerRouter:
+    """What the engine asks of a policy. After `plan`: the orders to cancel are in `cancels`.
+
+    `wake_ns` is when the policy wants to decide again though nothing happens; it lies after the last decision.
+    """
+
+    def __init__(self) -> None:
+        self.cancels: Final[OrderList] = OrderList()
+        self.wake_ns: i64 = NEVER
+
+    def attach(self, recorder: Recorder) -> None:
+        """Take the journal's recorder, before the first decision."""
+
+    def plan(self, desk: Desk, quotes: Quotes) -> Quotes:
+        """Compare what is wanted with what works; return quotes whose `place_size` is to be sent (0 = nothing)."""
+        return quotes
+
+    def reason_for(self, order: Order, quotes: Quotes) -> i64:
+        """Say why an order is cancelled: its side is quoted elsewhere, or is not quoted any more."""
+        for at in range(quotes.count):
+            if quotes.items[at].side == order.side:
+                return CANCEL_REPRICE
+        return CANCEL_WITHDRAWN
 
 
 @final
-class MakerRouter:
-    """Plans one desk's actions. After `plan`: `cancels`, and each quote's `place_size` (0 = none).
+class RequoteRouter(MakerRouter):
+    """Every decision cancels what rests and sends every quote anew: gives queue positions up, for comparisons."""
 
-    `refresh_tolerance` is the largest price distance, in price units, at which a resting order still serves a
-    quote; an order larger than the quote is replaced, one that fills have made smaller is kept and topped up.
-    """
-
-    def __init__(self, policy: i64, refresh_tolerance: i64) -> None:
-        self.policy: Final[i64] = policy
-        self.refresh_tolerance: i64 = refresh_tolerance
-        self.cancels: Final[OrderList] = OrderList()
-
-    def plan(self, desk: Desk, quotes: Quotes) -> None:
-        """Compare what is wanted with what works."""
+    def plan(self, desk: Desk, quotes: Quotes) -> Quotes:
         self.cancels.clear()
-        if self.policy == REQUOTE_ALWAYS:
-            self._requote(desk, quotes)
-        else:
-            self._keep(desk, quotes)
-
-    def _requote(self, desk: Desk, quotes: Quotes) -> None:
         orders = desk.orders
         for at in range(orders.count):
             order = orders.items[at]
@@ -49,8 +62,23 @@ class MakerRouter:
         for at in range(quotes.count):
             quote = quotes.items[at]
             quote.place_size = quote.size
+        return quotes
 
-    def _keep(self, desk: Desk, quotes: Quotes) -> None:
+
+@final
+class KeepRouter(MakerRouter):
+    """A resting order that still serves a quote stays.
+
+    `refresh_tolerance` is the largest price distance, in price units, at which a resting order still serves a
+    quote; an order larger than the quote is replaced, one that fills have made smaller is kept and topped up.
+    """
+
+    def __init__(self, refresh_tolerance: i64) -> None:
+        super().__init__()
+        self.refresh_tolerance: i64 = refresh_tolerance
+
+    def plan(self, desk: Desk, quotes: Quotes) -> Quotes:
+        self.cancels.clear()
         awaited_buy = False
         awaited_sell = False
         orders = desk.orders
@@ -81,6 +109,7 @@ class MakerRouter:
             ):
                 missing = 0  # a top-up too small for the venue: wait for more fills
             quote.place_size = missing
+        return quotes
 
     def _serves(self, order: Order, quotes: Quotes) -> bool:
         """Find the first quote that this order serves and count its unfilled size toward it."""
@@ -101,10 +130,3 @@ class MakerRouter:
                 quote.matched += remaining
                 return True
         return False
-
-    def reason_for(self, order: Order, quotes: Quotes) -> i64:
-        """Say why an order is cancelled: its side is quoted elsewhere, or is not quoted any more."""
-        for at in range(quotes.count):
-            if quotes.items[at].side == order.side:
-                return CANCEL_REPRICE
-        return CANCEL_WITHDRAWN

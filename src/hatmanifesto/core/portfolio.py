@@ -52,6 +52,7 @@ class Holding:
         self.bid_price: i64 = 0
         self.ask_price: i64 = 0
         self.book_ts_ns: i64 = 0
+        self.funding_rate: i64 = 0  # of the interval, parts per billion, as journaled in CONTEXT
         self.desks: Final[list[Desk]] = []
 
     def worst_notional(self) -> i64:

@@ -248,6 +248,27 @@ class Recorder:
         self._at = at + 7
         self.seq += 1
 
+    def put_words(self, kind: i64, aux: i64, ts: i64, fields: vec[i64]) -> None:
+        """Write a record of any number of fields (at most 253); for kinds that are written seldom."""
+        at = self._room()
+        words = self._words
+        count = 2 + len(fields)
+        head = kind | count << 8 | aux << 16
+        total = (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1
+        high = head ^ ts
+        words[at + 1] = ts
+        position: i64 = 2
+        while position < count:
+            word = fields[position - 2]
+            words[at + position] = word
+            high ^= word
+            total += (word & CHECK_MASK) * (FIRST_FACTOR + position * FACTOR_STEP)
+            total &= CHECK_MASK
+            position += 1
+        words[at] = head | _check(total, high, self.seq) << 32
+        self._at = at + count
+        self.seq += 1
+
 
 def _check(total: i64, high: i64, seq: i64) -> i64:
     return (total + high_bits(high) * HIGH_FACTOR + fold(seq) * SEQ_FACTOR) & CHECK_MASK

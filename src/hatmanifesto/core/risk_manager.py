@@ -10,7 +10,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk, InstrumentLimits, Portfolio
-from hatmanifesto.model.order import EXIT
+from hatmanifesto.model.order import EXIT, QUOTE
 from hatmanifesto.model.order_state import CANCEL_PENDING
 from hatmanifesto.model.reasons import (
     ACCOUNT_NOTIONAL,
@@ -147,7 +147,7 @@ class RiskManager:
         reducible = -held * side - working
         if size > reducible:
             return self._refuse(OVERRIDE_CLOSE if override == CLOSE else OVERRIDE_REDUCE_ONLY, size, reducible)
-        if override == CLOSE and purpose != EXIT:
+        if override == CLOSE and purpose == QUOTE:
             return self._refuse(OVERRIDE_CLOSE, purpose, EXIT)
         return NONE
 

@@ -9,7 +9,18 @@ from hatmanifesto.core.market_view import BEST_CHANGED, OWN_EVENT, TIMER, TRADED
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.holds import MAX_HOLD
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.order import EXIT, IMMEDIATE_OR_CANCEL, POST_ONLY, QUOTE, pack_side_flags
+from hatmanifesto.model.order import (
+    EXIT,
+    HIGH,
+    IMMEDIATE_OR_CANCEL,
+    LOW,
+    NO_URGENCY,
+    NORMAL,
+    POST_ONLY,
+    QUOTE,
+    URGENCY_SHIFT,
+    pack_side_flags,
+)
 
 MAX_QUOTES: Final = 48
 """Quotes a strategy may ask for in one decision: with 20 levels, all that a view record's 255 words hold."""
@@ -186,19 +197,41 @@ class Quotes:
 
     def bid(self, price: i64, size: i64) -> None:
         """Want a post-only buy."""
-        self._add(1, price, size, POST_ONLY, False, QUOTE)
+        self.add(1, price, size, POST_ONLY, False, QUOTE)
 
     def ask(self, price: i64, size: i64) -> None:
         """Want a post-only sell."""
-        self._add(-1, price, size, POST_ONLY, False, QUOTE)
+        self.add(-1, price, size, POST_ONLY, False, QUOTE)
 
     def take(self, side: i64, price: i64, size: i64) -> None:
         """Want an immediate-or-cancel order up to a limit price; side +1 buys, -1 sells."""
-        self._add(side, price, size, IMMEDIATE_OR_CANCEL, False, QUOTE)
+        self.add(side, price, size, IMMEDIATE_OR_CANCEL, False, QUOTE)
 
-    def exit(self, side: i64, price: i64, size: i64, post_only: bool = True) -> None:
-        """Want a reduce-only order: post-only, or immediate-or-cancel up to the limit price."""
-        self._add(side, price, size, POST_ONLY if post_only else IMMEDIATE_OR_CANCEL, True, EXIT)
+    def exit(self, side: i64, price: i64, size: i64, post_only: bool = True, urgency: i64 = NO_URGENCY) -> None:
+        """Want a reduce-only order: post-only, or immediate-or-cancel up to the limit price.
+
+        With an urgency (see `work`) it starts as post-only and escalates; it never turns the position around.
+        """
+        self.add(side, price, size, POST_ONLY if post_only else IMMEDIATE_OR_CANCEL, True, EXIT)
+        if urgency != NO_URGENCY:
+            self._make_urgent(urgency)
+
+    def work(self, side: i64, price: i64, size: i64, urgency: i64 = NORMAL) -> None:
+        """Want `size` traded, with LOW, NORMAL or HIGH urgency: post-only at `price` first.
+
+        The router policy `expected_value` improves the price with age and decides when to take, under the slippage
+        cap of that urgency; the other policies leave the order at `price`. Ask again at every decision for
+        what is still wanted; leaving it out ends it.
+        """
+        self.add(side, price, size, POST_ONLY, False, QUOTE)
+        self._make_urgent(urgency)
+
+    def _make_urgent(self, urgency: i64) -> None:
+        item = self.items[self.count - 1]
+        if urgency < LOW or urgency > HIGH or item.time_in_force != POST_ONLY:
+            self.count -= 1
+            raise QuoteError(f"urgency must be LOW (1), NORMAL (2) or HIGH (3) of a post-only order, got {urgency}")
+        item.side_flags |= urgency << URGENCY_SHIFT
 
     def hold(self, reason: i64) -> None:
         """Say why a side or both are left out: a number of model.holds (1 to 255), journaled with the decision."""
@@ -206,7 +239,8 @@ class Quotes:
             raise QuoteError(f"a reason for holding back must lie between 1 and {MAX_HOLD}, got {reason}")
         self.hold_reason = reason
 
-    def _add(self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> None:
+    def add(self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> None:
+        """Want an order with everything spelt out; the calls above are what a strategy uses."""
         if _INTERPRETED:
             _require_integers(price, size)
         if price <= 0 or size <= 0:
@@ -248,8 +282,11 @@ class Strategy:
 
 __all__ = [
     "BEST_CHANGED",
+    "HIGH",
+    "LOW",
     "MAX_DEPTH",
     "MAX_QUOTES",
+    "NORMAL",
     "OWN_EVENT",
     "TIMER",
     "TRADED_THROUGH",

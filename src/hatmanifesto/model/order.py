@@ -22,11 +22,22 @@ TIME_IN_FORCE_NAMES: Final = {0: "post_only", 1: "good_till_cancel", 2: "immedia
 
 QUOTE: Final = 0
 EXIT: Final = 1
-PURPOSE_NAMES: Final = {0: "quote", 1: "exit"}
+STOP_LOSS: Final = 2
+TAKE_PROFIT: Final = 3
+PURPOSE_NAMES: Final = {0: "quote", 1: "exit", 2: "stop_loss", 3: "take_profit"}
+"""All but QUOTE leave a position: they are reduce-only."""
+
+NO_URGENCY: Final = 0
+LOW: Final = 1
+NORMAL: Final = 2
+HIGH: Final = 3
+URGENCY_NAMES: Final = {0: "none", 1: "low", 2: "normal", 3: "high"}
+"""How much it matters that a wanted order gets done: with any but `none` the router may end up taking."""
 
 SIDE_BIT: Final = 1
 TIF_SHIFT: Final = 1
 REDUCE_ONLY_BIT: Final = 1 << 4
+URGENCY_SHIFT: Final = 5
 PURPOSE_SHIFT: Final = 8
 
 
@@ -53,6 +64,16 @@ def side_of(side_flags: i64) -> i64:
 def time_in_force_of(side_flags: i64) -> i64:
     """Return the time in force of packed flags."""
     return (side_flags >> TIF_SHIFT) & 3
+
+
+def urgency_of(side_flags: i64) -> i64:
+    """Return the urgency of packed flags, bits 5 and 6."""
+    return (side_flags >> URGENCY_SHIFT) & 3
+
+
+def purpose_of(side_flags: i64) -> i64:
+    """Return the purpose of packed flags, from bit 8 on."""
+    return side_flags >> PURPOSE_SHIFT
 
 
 @final

@@ -80,6 +80,9 @@ CANCEL_RISK: Final = 114
 CANCEL_OPERATOR: Final = 115
 CANCEL_TIMEOUT: Final = 116
 CANCEL_SHUTDOWN: Final = 117
+CANCEL_ESCALATE: Final = 118
+CANCEL_STOP_LOSS: Final = 119
+CANCEL_TAKE_PROFIT: Final = 120
 
 
 class Reason(NamedTuple):
@@ -252,6 +255,13 @@ REASONS: Final[dict[int, Reason]] = {
         "its answer did not come in time", "see System error: State machine timeout"),
     CANCEL_SHUTDOWN: Reason("cancel_shutdown", "engine", "Cancelled at the end of the session",
         "the session ends", "nothing"),
+    CANCEL_ESCALATE: Reason("escalate", "maker_router", "Cancelled to escalate",
+        "an urgent order moves to a better price or takes; `hat orders --why` has the terms", "nothing"),
+    CANCEL_STOP_LOSS: Reason("stop_loss", "maker_router", "Cancelled: stop-loss",
+        "the desk leaves its position, so its quotes are withdrawn", "see router.stop_loss and router.stop_loss_bps"),
+    CANCEL_TAKE_PROFIT: Reason("take_profit", "maker_router", "Cancelled: take-profit",
+        "the desk leaves its position, so its quotes are withdrawn",
+        "see router.take_profit and router.take_profit_bps"),
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ EQUITY: Final = 36
 QUERY: Final = 37
 ADJUSTED: Final = 38
 FAULT: Final = 39
+ROUTE: Final = 48
 # blobs
 SESSION: Final = 128
 CHECKPOINT: Final = 129
@@ -57,6 +58,7 @@ KIND_NAMES: Final = {
     QUERY: "query",
     ADJUSTED: "adjusted",
     FAULT: "fault",
+    ROUTE: "route",
     SESSION: "session",
     CHECKPOINT: "checkpoint",
     OPERATOR: "operator",
@@ -98,7 +100,8 @@ FIELDS: Final = {
     CONTEXT: ("mark_price", "oracle_price", "funding_rate"),
     # aux: instrument; amount is the balance change in money units
     FUNDING_PAYMENT: ("amount", "rate", "position_size", "oracle_price", "exch_ts_ns"),
-    # aux: instrument | strategy << 8; side_flags: bit 0 buy, bits 1-2 time in force, bit 4 reduce-only, bits 8- purpose
+    # aux: instrument | strategy << 8; side_flags: bit 0 buy, bits 1-2 time in force, bit 4 reduce-only, bits 5-6
+    # urgency, bits 8- purpose
     SUBMIT: ("order_id", "price", "size", "side_flags"),
     # aux: reason
     CANCEL: ("order_id",),
@@ -111,6 +114,31 @@ FIELDS: Final = {
     ADJUSTED: ("asked_price", "price", "side"),
     # aux: reason; a breach of what the engine expects from the venue
     FAULT: ("order_id", "value", "limit"),
+    # aux: verdict (model.routing) | desk << 8. Why the router did what it did, written before what it did. order_id is 0
+    # for an order to come: those of one decision belong, in sequence, to the submits and denials that follow.
+    # ppb: parts per billion of the mid. stage_urgency: stage | urgency << 8. Budgets left: -1 without a
+    # limit. Fields that did not matter are 0.
+    ROUTE: (
+        "order_id",
+        "price",
+        "size",
+        "side_flags",
+        "stage_urgency",
+        "age_ns",
+        "fill_chance_ppm",
+        "saved_ppb",
+        "fee_saved_ppb",
+        "adverse_ppb",
+        "opportunity_ppb",
+        "value_ppb",
+        "other_value_ppb",
+        "queue_ahead",
+        "limit_price",
+        "desk_cancels_left",
+        "desk_actions_left",
+        "account_cancels_left",
+        "account_actions_left",
+    ),
 }
 """Names of a packed kind's words from word 2 on; the source of the journal's documentation and decoders."""
 EXTRA_NAMES: Final = ("highest_buy_price", "lowest_sell_price")
