@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from hatmanifesto.cli.journal import EXIT_DAMAGED
 from hatmanifesto.cli.main import app
 from hatmanifesto.cli.version import EXIT_STALE_BUILD
+from hatmanifesto.config import router_settings
 from hatmanifesto.config.quantities import amount, duration_ns, duration_text, rate_of_bps
 from hatmanifesto.config.settings import Settings
 
@@ -39,6 +40,7 @@ COMMAND_EXITS: Final = {
     "hat calibrate": _USUAL,
     "hat demo": _USUAL,
     "hat replay": (0, 1, 2, EXIT_STALE_BUILD, 130),
+    "hat orders": _USUAL,
     "hat tape import": _USUAL,
     "hat tape info": _USUAL,
     "hat tape synthetic": _USUAL,
@@ -186,6 +188,80 @@ class Meaning(NamedTuple):
     left_out: str = ""
 
 
+def router_meanings() -> dict[str, Meaning]:
+    """Return the keys of `[router]` with their built-in defaults."""
+    budget = {
+        "cancels_per_minute": Meaning("cancels", "Cancels of one desk a minute, refilled evenly.", "no limit"),
+        "cancel_burst": Meaning("cancels", "Cancels that may be sent at once after a pause."),
+        "actions_per_minute": Meaning("actions", "Orders and cancels of one desk a minute.", "no limit"),
+        "action_burst": Meaning("actions", "Orders and cancels that may be sent at once after a pause."),
+    }
+    rules = {
+        **budget,
+        "half_life": Meaning("ns to h", "Half-life of what is learned from the market: trade flow and volatility."),
+        "turnover": Meaning(
+            "ns to h", "Before anything is known: the size at the best trades once, and the mid moves a spread, in it."
+        ),
+        "markout": Meaning("ns to h", "How long after a maker fill its adverse selection is measured."),
+        "prior_weight": Meaning("observations", "How many own observations the configured estimates count for."),
+        "fill_scale": Meaning(
+            "times", "Divides the exponent of the fill chance: above 1 fills are likelier than flow alone says."
+        ),
+        "adverse_selection_bps": Meaning("bps", "A, before own fills are known; positive is a loss."),
+        "drift_share": Meaning(
+            "times", "D, before own misses are known, in standard deviations of the mid over the time that is left."
+        ),
+        "imbalance_drift_bps": Meaning(
+            "bps", "Added to D: where the mid is expected to go when all size at the best is on one side."
+        ),
+        "improve_inside": Meaning("", "Whether the touch is a tick before the best price where the spread has room."),
+        "quote_horizon": Meaning("ns to h", "Time over which the fill chance of a resting quote counts."),
+        "cancel_cost_bps": Meaning("bps", "What queueing again must be worth more than the present place."),
+        "max_keep_ticks": Meaning("ticks", "How far from the wanted price a place in a queue may be kept at most."),
+        "layers": Meaning("percent", "A quote's size over layers, the first at its price; must add up to 100."),
+        "layer_spacing_ticks": Meaning("ticks", "Between two layers."),
+        "inventory_skew_ticks": Meaning("ticks", "Shift of bids and asks at a position of `inventory_skew_size`."),
+        "inventory_skew_size": Meaning(
+            "", 'A size such as `"1000 USD"` or `"0.5 coins"`.', "the risk limit of the position"
+        ),
+        "funding_skew_intervals": Meaning(
+            "intervals", "Shift by what longs are expected to pay over so many funding intervals."
+        ),
+        "max_skew_ticks": Meaning("ticks", "Largest shift by both."),
+        "stop_loss": Meaning("quote currency", "Loss at the mark at which a desk leaves its position.", "none"),
+        "stop_loss_bps": Meaning("bps", "The same as a share of the position's cost.", "none"),
+        "take_profit": Meaning("quote currency", "Profit at the mark at which a desk leaves its position.", "none"),
+        "take_profit_bps": Meaning("bps", "The same as a share of the position's cost.", "none"),
+        "reenter_after": Meaning("ns to h", "Pause before quoting again once such a position is closed."),
+    }
+    ages = {
+        "improve_after": Meaning("ns to h", "Age from which an urgent order's price moves toward the touch."),
+        "touch_after": Meaning("ns to h", "Age from which it stands at the touch."),
+        "take_after": Meaning("ns to h", "Age from which it takes."),
+        "slippage_cap_bps": Meaning(
+            "bps", "Worst price from the mid at its start; for reduce-only orders from the present mid."
+        ),
+        "weight": Meaning("times", "Multiplies D: the larger, the sooner it takes."),
+    }
+    defaults = router_settings.DEFAULTS
+    found = {f"router.{key}": _with_default(meaning, defaults.get(key)) for key, meaning in rules.items()}
+    for key, meaning in ages.items():
+        values = ", ".join(f"`{defaults['urgency'][name][key]}`" for name in router_settings.URGENCIES)
+        found[f"router.urgency.NAME.{key}"] = meaning._replace(left_out=f"{values} for low, normal, high")
+    for key, meaning in budget.items():
+        found[f"router.account.{key}"] = _with_default(
+            meaning._replace(text=meaning.text.replace("of one desk", "of all desks")), defaults.get(key)
+        )
+    return found
+
+
+def _with_default(meaning: Meaning, default: Any) -> Meaning:
+    if default is None:
+        return meaning
+    shown = str(default).lower() if isinstance(default, bool) else str(default)
+    return meaning._replace(left_out=f"`{shown}`")
+
+
 MEANINGS: Final = {
     "seed": Meaning("", "Kept with the run. Nothing in a backtest draws random numbers yet."),
     "account.deposit": Meaning("quote currency", "What the account starts with."),
@@ -261,13 +337,15 @@ MEANINGS: Final = {
     "engine.router": Meaning(
         "",
         "`keep`: a resting order that still serves a quote stays in its queue. `requote_always`: every"
-        " decision cancels what rests and sends every quote anew.",
+        " decision cancels what rests and sends every quote anew. `expected_value`: weighs costs, see"
+        " [the maker router](maker-router.md). `strategies.NAME.router.policy` is the same for one strategy.",
     ),
     "engine.refresh_tolerance_ticks": Meaning(
         "ticks",
-        "With `keep`: a resting order at most this far from the wanted price still serves. The tick is that"
-        " of the tape's first price.",
+        "With `keep` and `expected_value`: a resting order at most this far from the wanted price still serves. The"
+        " tick is that of the tape's first price.",
     ),
+    **router_meanings(),
     "exchange.model": Meaning(
         "",
         "How own orders fill, see [backtesting](backtesting.md). `auto`: `queue` where the tape has"
@@ -336,6 +414,9 @@ A TOML file, given with `--config`. Every key may be left out.
 
 The section `risk.instrument.default` holds for every instrument; a section with an instrument's name, such
 as `risk.instrument.BTC`, replaces single keys of it.
+
+The keys of `[router]` may stand in `[router.instrument.NAME]`, `[strategies.NAME.router]` and
+`[strategies.NAME.router.instrument.NAME]` too, each time for less; the last of these that says a key is believed.
 """
 
 _PARAMETERS: Final = """\
@@ -390,6 +471,10 @@ def settings_keys() -> Iterator[tuple[str, FieldInfo, Any]]:
     yield from _keys_of(Settings, "")
 
 
+SAID_ELSEWHERE: Final = (router_settings.StrategyRouter, router_settings.RouterRules)
+"""Sections that repeat the keys of `[router]`."""
+
+
 def _keys_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInfo, Any]]:
     defaults = model().model_dump(mode="json", by_alias=True)
     sections: list[tuple[str, type[BaseModel]]] = []
@@ -403,6 +488,8 @@ def _keys_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInfo
         else:
             sections.append((f"{path}{key}.", inner))
     for place, inner in sections:
+        if inner in SAID_ELSEWHERE:
+            continue
         yield from _keys_of(inner, place)
 
 

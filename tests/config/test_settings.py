@@ -61,7 +61,7 @@ def test_times_carry_their_unit(text, ns):
         ("account.deposit=true", "account.deposit", "decimal number"),
         ("engine.answer_timeout=5", "engine.answer_timeout", '"10ms"'),
         ("engine.answer_timeout='5 parsecs'", "engine.answer_timeout", '"10ms"'),
-        ("engine.router='keeep'", "engine.router", "'keep' or 'requote_always'"),
+        ("engine.router='keeep'", "engine.router", "'keep', 'requote_always' or 'expected_value'"),
         ("exchange.feed='live'", "exchange.feed", '"recorded" or a duration'),
         ("exchange.maker_fee_bps=5000", "exchange.maker_fee_bps", "between -1000 and 1000"),
         ("risk.account.max_open_orders=1.5", "risk.account.max_open_orders", "integer"),

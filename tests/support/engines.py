@@ -7,11 +7,14 @@ from hatmanifesto.backtest.exchange import build_queue_model
 from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
 from hatmanifesto.core.engine import Engine
-from hatmanifesto.core.maker_router import KEEP, KeepRouter, MakerRouter, RequoteRouter
+from hatmanifesto.core.maker_router import EXPECTED_VALUE, KEEP, KeepRouter, MakerRouter, RequoteRouter
 from hatmanifesto.core.market_view import MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio
 from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import AccountLimits, RiskManager
+from hatmanifesto.core.routing.budget import Budget, unlimited
+from hatmanifesto.core.routing.expected_value import ExpectedValueRouter
+from hatmanifesto.core.routing.rules import Rules
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import ROW_WORDS, WORD_LOCAL_TS, row_words
@@ -85,7 +88,8 @@ class Wanted(NamedTuple):
     side: int
     price: int
     size: int
-    how: str = "post"  # post, take, exit, exit_take
+    how: str = "post"  # post, take, exit, exit_take, work, work_exit
+    urgency: int = 2  # of work and work_exit
 
 
 class ScriptedStrategy(Strategy):
@@ -135,6 +139,10 @@ def ask_for(quotes: Quotes, wanted: Wanted) -> None:
         quotes.exit(wanted.side, wanted.price, wanted.size)
     elif wanted.how == "exit_take":
         quotes.exit(wanted.side, wanted.price, wanted.size, False)
+    elif wanted.how == "work":
+        quotes.work(wanted.side, wanted.price, wanted.size, wanted.urgency)
+    elif wanted.how == "work_exit":
+        quotes.exit(wanted.side, wanted.price, wanted.size, True, wanted.urgency)
     elif wanted.side > 0:
         quotes.bid(wanted.price, wanted.size)
     else:
@@ -186,6 +194,9 @@ class Rig:
         limits: Sequence[InstrumentLimits] | None = None,
         strategy_notionals: Sequence[int] | None = None,
         policy: int = KEEP,
+        rules: Rules | None = None,
+        own_budget: Budget | None = None,
+        account_budget: Budget | None = None,
         refresh_tolerance: int = 0,
         max_book_age_ns: int = 10 * S,
         settings: EngineSettings | None = None,
@@ -197,6 +208,7 @@ class Rig:
         self.holdings = [Holding(one, leverage) for one in self.instruments]
         self.desks: list[Desk] = []
         self.clocks: list[DecisionClock] = []
+        self._account_budget = account_budget or unlimited()
         for index, seat in enumerate(seats):
             holding = self.holdings[seat.instrument]
             desk = Desk(index, seat.number, holding)
@@ -205,7 +217,7 @@ class Rig:
             view = View(holding.instrument)
             if seat.strategy.depth > 1 or seat.strategy.traded_range:
                 view.deepen(seat.strategy.depth, seat.strategy.traded_range)
-            router: MakerRouter = KeepRouter(refresh_tolerance) if policy == KEEP else RequoteRouter()
+            router = self._router(policy, refresh_tolerance, rules, own_budget, view)
             self.clocks.append(DecisionClock(desk, seat.strategy, router, view))
         self.portfolio = Portfolio(deposit, self.holdings, self.desks)
         numbers = max((seat.number for seat in seats), default=0) + 1
@@ -229,6 +241,14 @@ class Rig:
             settings or EngineSettings(),
         )
         self.engine.replaying = replaying
+
+    def _router(
+        self, policy: int, refresh_tolerance: int, rules: Rules | None, own_budget: Budget | None, view: View
+    ) -> MakerRouter:
+        if rules is not None or policy == EXPECTED_VALUE:
+            rules = rules or Rules()
+            return ExpectedValueRouter(rules, view, own_budget or unlimited(), self._account_budget)
+        return KeepRouter(refresh_tolerance) if policy == KEEP else RequoteRouter()
 
     # -- driving --------------------------------------------------------------------------------------
 

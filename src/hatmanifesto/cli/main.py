@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hatmanifesto.cli import backtest, calibrate, demo, journal, replay, tape
+from hatmanifesto.cli import backtest, calibrate, demo, journal, orders, replay, tape
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -46,6 +46,7 @@ app.command("backtest", epilog="Example: hat backtest --tape btc.tape --strategy
 app.command("calibrate", epilog="Example: hat calibrate btc.tape --instrument BTC --out btc.toml")(calibrate.calibrate)
 app.command("demo", epilog="Example: hat demo --out runs/first")(demo.demo)
 app.command("replay", epilog="Example: hat replay runs/first/journal --until 2025-09-04T20:00:00Z")(replay.replay)
+app.command("orders", epilog="Example: hat orders runs/first --why --count 5")(orders.orders)
 app.add_typer(tape.app, name="tape")
 app.add_typer(journal.app, name="journal")
 

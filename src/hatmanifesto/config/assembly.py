@@ -1,12 +1,12 @@
 """Puts an engine together from a plan: the one place where engine objects are built, for every driver."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from hatmanifesto.config.plan import SessionPlan
+from hatmanifesto.config.routing import build_router
 from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
 from hatmanifesto.core.engine import Engine
-from hatmanifesto.core.maker_router import POLICY_NAMES, MakerRouter
 from hatmanifesto.core.market_view import MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio
 from hatmanifesto.core.recorder import Recorder
@@ -14,8 +14,6 @@ from hatmanifesto.core.risk_manager import AccountLimits, RiskManager
 from hatmanifesto.core.strategy import Strategy, View
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.ports import OrderGateway, RecordSink
-
-POLICIES: Final = {name: number for number, name in POLICY_NAMES.items()}
 
 
 class Session(NamedTuple):
@@ -59,6 +57,7 @@ def assemble(
     ]
     desks: list[Desk] = []
     clocks: list[DecisionClock] = []
+    budget = plan.router_budget.build()
     for index, (entry, strategy) in enumerate(zip(plan.desks, strategies, strict=True)):
         holding = holdings[entry.instrument]
         desk = Desk(index, entry.strategy, holding)
@@ -71,7 +70,14 @@ def assemble(
         view.max_position = plan.instruments[entry.instrument].max_position
         if entry.depth > 1 or entry.traded_range:
             view.deepen(entry.depth, entry.traded_range)
-        router = MakerRouter(POLICIES[plan.router], entry.refresh_tolerance)
+        router = build_router(
+            entry.policy or plan.router,
+            entry.routing,
+            view,
+            budget,
+            refresh_tolerance=entry.refresh_tolerance,
+            max_book_age_ns=plan.max_book_age_ns,
+        )
         clocks.append(DecisionClock(desk, strategy, router, view))
     portfolio = Portfolio(plan.deposit, holdings, desks)
     risk = RiskManager(

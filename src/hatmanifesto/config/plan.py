@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hatmanifesto.config.routing import BudgetPlan, RoutingPlan
 from hatmanifesto.model.instrument import Instrument
 
 PLAN_VERSION: Final = 1
@@ -68,7 +69,10 @@ class StrategyPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy on one instrument (indices of the plan's lists); times in ns, tolerance in price units."""
+    """One strategy on one instrument (indices of the plan's lists); times in ns, tolerance in price units.
+
+    An empty `policy` is the plan's `router`; only `expected_value` needs `routing`.
+    """
 
     strategy: int
     instrument: int
@@ -79,6 +83,8 @@ class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     traded_range: bool = False
     refresh_tolerance: int
+    policy: str = ""
+    routing: RoutingPlan | None = None
 
 
 class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +116,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_book_age_ns: int
     equity_interval_ns: int
     router: str
+    router_budget: BudgetPlan = BudgetPlan()
     instruments: list[InstrumentPlan]
     strategies: list[StrategyPlan]
     desks: list[DeskPlan]

@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 from hatmanifesto.config.plan import DeskPlan, ExchangePlan, InstrumentPlan, SessionPlan, StrategyPlan
 from hatmanifesto.config.problems import Problem, refuse, shown, suggestion
 from hatmanifesto.config.quantities import parameter, to_units
+from hatmanifesto.config.router_settings import RouterRules, RouterSettings, StrategyRouter
+from hatmanifesto.config.routing import BudgetPlan, RoutingPlan, resolve_budget, resolve_routing
 from hatmanifesto.config.settings import (
     DEFAULT,
     POWER_MODELS,
@@ -18,7 +20,7 @@ from hatmanifesto.config.settings import (
     StrategySettings,
 )
 from hatmanifesto.config.strategies import StrategyClass, load_strategy, make_strategy
-from hatmanifesto.core.market_view import TRIGGER_NAMES
+from hatmanifesto.core.market_view import OWN_EVENT, TRIGGER_NAMES
 from hatmanifesto.core.strategy import MAX_DEPTH, Strategy
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.instrument import Instrument
@@ -54,6 +56,7 @@ class _Resolver:
         self.settings = draft.settings
         self.problems = list(draft.problems)
         self.instruments = instruments
+        self.names = [item.name for item in instruments]
         self.prices = prices
         self.money_scale = max((int(item.money_scale) for item in instruments), default=6)
 
@@ -92,6 +95,7 @@ class _Resolver:
             max_book_age_ns=engine.max_book_age,
             equity_interval_ns=engine.equity_interval,
             router=engine.router,
+            router_budget=self.account_budget(),
             instruments=planned,
             strategies=strategies,
             desks=desks,
@@ -252,6 +256,8 @@ class _Resolver:
         triggers = int(strategy.triggers)
         if entry.triggers is not None:
             triggers = sum({_TRIGGERS[name] for name in entry.triggers})
+        if (entry.router.policy or engine.router) == "expected_value":
+            triggers |= OWN_EVENT  # what it cancels to replace is replaced when the venue has answered
         price = int(self.prices.get(int(instrument.index), 0))
         tick = int(instrument.tick_at(price)) if price > 0 else int(instrument.tick_size)
         plan = DeskPlan(
@@ -264,8 +270,31 @@ class _Resolver:
             depth=int(strategy.depth),
             traded_range=bool(strategy.traded_range),
             refresh_tolerance=engine.refresh_tolerance_ticks * tick,
+            policy="" if entry.router.policy is None else entry.router.policy,
+            routing=self.routing(path, entry, instrument, price, tick),
         )
         return plan, strategy
+
+    def account_budget(self) -> BudgetPlan:
+        return resolve_budget("router.account", self.settings.router.account, self.problem)
+
+    def routing(
+        self, path: str, entry: StrategySettings, instrument: Instrument, price: int, tick: int
+    ) -> RoutingPlan | None:
+        """Return what `expected_value` needs on one desk; mistakes in it are found whatever the policy is."""
+        general, own = self.settings.router, entry.router
+        sections: list[tuple[str, RouterRules]] = [("router", general)]
+        places: list[tuple[str, RouterSettings | StrategyRouter]] = [("router", general), (f"{path}.router", own)]
+        for at, (place, section) in enumerate(places):
+            if at > 0:
+                sections.append((place, section))
+            for name in section.instrument:
+                if name not in self.names:
+                    self.unknown(f"{place}.instrument.{name}", name, self.names)
+            if instrument.name in section.instrument:
+                sections.append((f"{place}.instrument.{instrument.name}", section.instrument[instrument.name]))
+        plan = resolve_routing(sections, instrument, price, tick, self.money, self.problem)
+        return plan if (own.policy or self.settings.engine.router) == "expected_value" else None
 
     # -- the venue --------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from hatmanifesto.config.problems import Problem, shown, suggestion
 from hatmanifesto.config.quantities import Amount, Bps, Duration
+from hatmanifesto.config.router_settings import Policy, RouterSettings, StrategyRouter
+from hatmanifesto.config.section import Section
 from hatmanifesto.errors import UserError
 
 DEFAULT: Final = "default"
@@ -23,12 +25,6 @@ TriggerName = Literal["best_changed", "traded_through", "own_event", "timer"]
 ExchangeModel = Literal["auto", "queue", "cross", "reference"]
 QueueModelName = Literal["risk_averse", "power", "power2", "power3", "log", "log2"]
 POWER_MODELS: Final = ("power", "power2", "power3")
-
-
-class Section(BaseModel):
-    """A part of the file in which unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
 
 class AccountSettings(Section):
@@ -85,6 +81,7 @@ class StrategySettings(Section):
     triggers: Annotated[list[TriggerName], Field(min_length=1)] | None = None
     interval: Annotated[Duration, Field(gt=0)] | None = None
     min_decision_interval: Duration | None = None
+    router: StrategyRouter = StrategyRouter()
 
 
 class EngineSection(Section):
@@ -95,7 +92,7 @@ class EngineSection(Section):
     max_book_age: Annotated[Duration, Field(gt=0)] = 10_000_000_000
     min_decision_interval: Duration | None = None
     equity_interval: Annotated[Duration, Field(gt=0)] = 1_000_000_000
-    router: Literal["keep", "requote_always"] = "keep"
+    router: Policy = "keep"
     refresh_tolerance_ticks: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
@@ -161,6 +158,7 @@ class Settings(Section):
         "touch_joiner": StrategySettings()
     }
     engine: EngineSection = EngineSection()
+    router: RouterSettings = RouterSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     venue: VenueSettings = VenueSettings()
     trading: TradingSettings = TradingSettings()

@@ -114,8 +114,8 @@ FIELDS: Final = {
     ADJUSTED: ("asked_price", "price", "side"),
     # aux: reason; a breach of what the engine expects from the venue
     FAULT: ("order_id", "value", "limit"),
-    # aux: verdict (model.routing) | desk << 8. Why the router did what it did, written before what it did. order_id is 0
-    # for an order to come: those of one decision belong, in sequence, to the submits and denials that follow.
+    # aux: verdict (model.routing) | desk << 8. Why the router did what it did, written before what it did. order_id is
+    # 0 for an order to come: those of one decision belong, in sequence, to the submits and denials that follow.
     # ppb: parts per billion of the mid. stage_urgency: stage | urgency << 8. Budgets left: -1 without a
     # limit. Fields that did not matter are 0.
     ROUTE: (

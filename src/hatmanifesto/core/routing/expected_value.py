@@ -382,20 +382,24 @@ class ExpectedValueRouter(MakerRouter):
             self.wake_ns = due
 
     def _own_best(self, side: int, reduce_only: bool) -> int:
-        """Return the best price of the desk's live maker orders of that kind, 0 without any."""
+        """Return the best price of the desk's maker orders of that kind that are first in their queue, 0: none."""
         best = 0
         for item in self.queue.items:
-            if item.maker and item.side == side and item.reduce_only == reduce_only:
-                if item.order.state != CANCEL_PENDING and (best == 0 or (item.price - best) * side > 0):
-                    best = item.price
+            if not item.maker or item.side != side or item.reduce_only != reduce_only:
+                continue
+            if item.ahead > 0 or item.order.state == CANCEL_PENDING:
+                continue
+            if best == 0 or (item.price - best) * side > 0:
+                best = item.price
         return best
 
     def _ahead_of(self, side: int, price: int, reduce_only: bool) -> int:
         """Return the size ahead at a price: of the own order there, else of a new one."""
         for item in self.queue.items:
-            if item.maker and item.side == side and item.price == price and item.reduce_only == reduce_only:
-                if item.order.state != CANCEL_PENDING:
-                    return self._ahead(item)
+            if not item.maker or item.side != side or item.reduce_only != reduce_only:
+                continue
+            if item.price == price and item.order.state != CANCEL_PENDING:
+                return self._ahead(item)
         return ahead_at(self.view, side, price)
 
     def _ahead(self, item: Tracked) -> int:

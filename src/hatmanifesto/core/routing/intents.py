@@ -81,8 +81,8 @@ def cap_price(instrument: Instrument, side: int, twice_mid: int, cap_ppb: int) -
 def touch_price(instrument: Instrument, view: View, side: int, own_best: int, inside: bool) -> int:
     """Return the best maker price: with `inside` a tick before the own best where the spread has room.
 
-    `own_best` is the best price of the intent's own orders (0: none). One that is at the best or before it is not
-    outbid: in a live book the best may be itself.
+    `own_best` is the best price of own orders that are first in their queue (0: none). One that is at the best or
+    before it is not outbid: in a live book the best may be itself.
     """
     best = int(view.bid_price if side > 0 else view.ask_price)
     opposite = int(view.ask_price if side > 0 else view.bid_price)
