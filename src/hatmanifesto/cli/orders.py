@@ -19,7 +19,8 @@ def orders(
 ) -> None:
     """List orders; with --why say why the router sent, kept and cancelled them.
 
-    The terms are fill chance, what posting saves, adverse selection, opportunity cost, age, queue and budgets. Only the router policy `expected_value` explains itself; the others keep or requote by rule.
+    The terms are fill chance, what posting saves, adverse selection, opportunity cost, age, queue and budgets. Only
+    the router policy `expected_value` explains itself; the others keep or requote by rule.
     """
     with command(as_json) as output:
         from hatmanifesto.backtest.order_reasons import journal_of, read_reasons
