@@ -79,6 +79,9 @@ def _set_limit(session: Session, now: int, command: Mapping[str, Any]) -> None:
         setattr(session.risk.account, name, value)
     elif scope == "instrument":
         setattr(session.portfolio.holdings[index].limits, name, value)
+        for clock in session.clocks:
+            if name == "max_position" and clock.desk.holding.instrument.index == index:
+                clock.view.max_position = value
     else:
         for clock in session.clocks:
             if clock.desk.strategy == index:

@@ -17,6 +17,7 @@ import hatmanifesto
 from hatmanifesto import build
 from hatmanifesto.config.assembly import Session, assemble
 from hatmanifesto.config.checkpoint import Checkpoint, PositionState
+from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.config.resolve import resolve
 from hatmanifesto.config.session_records import closing_of, config_hash
 from hatmanifesto.config.settings import Draft
@@ -39,6 +40,8 @@ BEAT_S: Final = 0.05
 WITHDRAW_S: Final = 3.0
 """How long an orderly stop waits until every order is known to be gone."""
 CONNECT_S: Final = 30.0
+FLATTEN_S: Final = 10.0
+FLATTEN_BPS: Final = 100
 
 Say = Callable[[str], None]
 
@@ -93,6 +96,9 @@ class LiveSession:
         self.number = 0
         self.trader: Trader
         self.session: Session
+        self.plan: SessionPlan
+        """As it stands, with what operators changed; the journal's first record keeps what it began with."""
+        self.flatten_at_end = self.settings.flatten_on_stop
         self.reconciler: Reconciler
         self._writer: JournalWriter | None = None
         self._lock: int | None = None
@@ -132,7 +138,7 @@ class LiveSession:
             account = await self.venue.account()
         except VenueError as error:
             raise UserError(f"the venue does not answer: {error}", "check the connection and venue.url") from error
-        plan = resolved.plan
+        plan = self.plan = resolved.plan
         self.number = max(self.clock() // 1_000_000_000, last.number + 1 if last else 0) & 0xFFFF_FFFF
         state, notes = carry_over(last, plan) if last else first_state(plan, account)
         for note in notes:
@@ -286,6 +292,8 @@ class LiveSession:
         failure = trader.failure
         left = 0
         if failure is None:
+            if self.flatten_at_end:
+                await self._flatten()
             left = await self._withdraw()
         if failure is not None or left:
             await self._cancel_by_force()
@@ -309,6 +317,17 @@ class LiveSession:
         if failure is not None:
             raise failure
         return summary
+
+    async def _flatten(self) -> None:
+        """Close every position, as far as the market lets us within a while."""
+        trader = self.trader
+        trader.command({"command": "close", "slippage_bps": FLATTEN_BPS, "reason": "the session ends"})
+        deadline = self.clock() + int(FLATTEN_S * 1e9)
+        while self.clock() < deadline and trader.failure is None:
+            if all(holding.position.size == 0 for holding in self.session.portfolio.holdings):
+                return
+            await asyncio.sleep(0.05)
+        self.say("not every position could be closed in time")
 
     async def _withdraw(self) -> int:
         """Cancel what works and wait until the venue has said so; return how many orders are still live."""
@@ -364,7 +383,7 @@ def instrument_names(draft: Draft) -> list[str]:
     return names
 
 
-def first_state(plan: Any, account: VenueAccount) -> tuple[Checkpoint, list[str]]:
+def first_state(plan: SessionPlan, account: VenueAccount) -> tuple[Checkpoint, list[str]]:
     """Return where a first session on an account begins: with what the account holds at the venue.
 
     A position goes to the strategy that trades its instrument, if it is the only one that does.
