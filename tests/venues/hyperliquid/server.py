@@ -36,6 +36,7 @@ class ScriptedVenue:
         self.on_message: Callable[[web.WebSocketResponse, dict[str, Any]], Any] | None = None
         self.http: dict[str, deque[Any]] = {"/info": deque(), "/exchange": deque()}
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.after_request: Callable[[], Any] | None = None
         self.port = 0
 
     @property
@@ -77,6 +78,8 @@ class ScriptedVenue:
         answer = script.popleft() if len(script) > 1 else script[0]
         if callable(answer):
             answer = answer(body)
+        if self.after_request is not None:
+            await self.after_request()
         if isinstance(answer, Http):
             if answer.delay:
                 await asyncio.sleep(answer.delay)
