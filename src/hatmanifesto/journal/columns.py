@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hatmanifesto.journal.format import BLOB_WORDS, DamagedError, Group
 from hatmanifesto.model import record
+from hatmanifesto.model.record_walk import record_walk
 
 Ints = NDArray[np.int64]
 Columns = dict[str, NDArray[np.generic]]
@@ -72,18 +73,18 @@ def record_starts(payload: bytes) -> Ints:
     if len(payload) % 8:
         raise DamagedError(f"a payload of {len(payload)} bytes is not whole words")
     heads = np.frombuffer(payload, dtype=np.uint8).reshape(-1, 8)
-    # a step of 0 marks what the loop has to look at: a blob, or damage
+    # a step of 0 marks what has to be looked at: a blob, or damage
     steps = np.where(heads[:, 0] < record.FIRST_BLOB, heads[:, 1], 0).astype(np.uint8).tobytes()
-    starts: list[int] = []
-    add = starts.append
+    parts: list[Ints] = [np.zeros(0, dtype=np.int64)]
     at, end = 0, len(steps)
     while at < end:
-        add(at)
-        step = steps[at]
-        at += step if step else _blob_words(payload, at)
+        walked = np.frombuffer(record_walk(steps, at), dtype=np.int64)
+        parts.append(walked)
+        last = int(walked[-1])
+        at = last + (steps[last] or _blob_words(payload, last))
     if at != end:
         raise DamagedError("a record reaches beyond its group")
-    return np.array(starts, dtype=np.int64)
+    return np.concatenate(parts)
 
 
 def _blob_words(payload: bytes, at: int) -> int:
