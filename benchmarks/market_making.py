@@ -2,9 +2,9 @@
 
 `python -m benchmarks.market_making --json` prints one object a line: name, ours, peer, ratio, unit, notes. `ours` and
 `peer` are the net results (USD, fees paid, positions at the mark) of market_making with calibrated and re-estimated
-parameters and of touch_joiner, on data that neither calibration nor strategy has seen. Both exchange models run:
-`queue` (base) and `cross` (pessimistic). The recordings are those of docs/market-making.md, where the figures are
-explained; without them (HAT_SHARED) there is nothing to measure, and it says so.
+parameters and of touch_joiner, on data that neither calibration nor strategy has seen, under base and pessimistic
+fills. The recordings are those of docs/market-making.md, where the figures are explained; without them
+(HAT_SHARED) there is nothing to measure, and it says so.
 """
 
 import argparse
@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from hatmanifesto import build
 from hatmanifesto.backtest.backtest import run_backtest
 from hatmanifesto.backtest.calibration.calibrate import Report, calibrate_tape
-from hatmanifesto.backtest.calibration.samples import STEP_NS, Samples, sample, span_of
+from hatmanifesto.backtest.calibration.samples import span_of
 from hatmanifesto.backtest.calibration.settings_file import settings_text
 from hatmanifesto.backtest.calibration.split import tape_after
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
@@ -39,8 +38,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CACHE: Final = ROOT / ".cache" / "bench"
 SHARED: Final = Path(os.environ.get("HAT_SHARED") or ROOT.parent / "shared")
 HORIZON_NS: Final = 1_000_000_000
-MARKOUTS_S: Final = (1, 5, 30)
-MODELS: Final = {"base": "queue", "pessimistic": "cross"}
+READINGS: Final = ("base", "pessimistic")
+BASE_QUEUE: Final = ('exchange.queue_model="power"', "exchange.queue_power=1")
+"""Base fills: each unit of a level is as likely to be cancelled as another."""
 ORDER_USD: Final = "100"
 FULL_POSITION: Final = 10
 
@@ -119,77 +119,58 @@ def configuration(folder: Path, report: Report, variant: str) -> Path:
     return path
 
 
-def trade(tape: MemoryTape, seen: list[Samples], report: Report, variant: str, options: list[str]) -> dict[str, Any]:
-    """Run one contender and return what is told of it by instrument."""
+def trade(tape: MemoryTape, report: Report, variant: str, options: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Run one contender under base and pessimistic fills; return what is told of it by reading and instrument."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         draft = load(configuration(here, report, variant), options)
-        run = run_backtest(tape, draft, here / "run")
-        fills = pl.read_parquet(run.folder / "fills.parquet")
-        views = decode_columns(run.folder / "journal", {VIEW})[VIEW]
-    by_name = {one.instrument.name: one for one in seen}
-    found: dict[str, Any] = {}
-    for name in (one.instrument for one in report.found):
-        one = run.summary["instruments"][name]
-        traded = Decimal(one["traded_notional"])
-        net = Decimal(one["pnl"]["net"])
-        index = [item.name for item in tape.instruments].index(name)
-        found[name] = {
-            "net_usd": float(net),
-            "net_bps_of_traded": float(net / traded * 10_000) if traded else None,
-            "realized_usd": float(one["pnl"]["realized"]),
-            "unrealized_usd": float(one["pnl"]["unrealized"]),
-            "fees_usd": float(Decimal(one["pnl"]["fees"]) + Decimal(one["pnl"]["rebates"])),
-            "traded_usd": float(traded),
-            "fills": one["fills"],
-            "orders": one["orders"]["placed"],
-            "maker_ratio": one["maker_ratio"],
-            "position": one["position"],
-            "markout_bps": markouts(fills.filter(pl.col("instrument") == name), by_name[name]),
-            **uptime(views, index),
+        run = run_backtest(tape, draft, here / "run", fills=None)
+        views = {
+            "base": decode_columns(run.folder / "journal", {VIEW})[VIEW],
+            "pessimistic": decode_columns(run.folder / "pessimistic" / "journal", {VIEW})[VIEW],
         }
+    names = [item.name for item in tape.instruments]
+    found = {}
+    for reading in READINGS:
+        numbers = run.summary if reading == "base" else run.summary["pessimistic"]
+        for name in (one.instrument for one in report.found):
+            found[reading, name] = {
+                **figures(numbers["instruments"][name]),
+                "held_back": held_back(views[reading], names.index(name)),
+            }
     return found
 
 
-def markouts(fills: pl.DataFrame, seen: Samples) -> dict[str, float | None]:
-    """Return side x (mid later - fill price) in bps of the price, weighted by size, at each time after the fill.
+def figures(one: dict[str, Any]) -> dict[str, Any]:
+    """Return what of an instrument's part of summary.json is compared."""
+    traded, net = Decimal(one["traded_notional"]), Decimal(one["pnl"]["net"])
+    maker = one["maker"]
+    return {
+        "net_usd": float(net),
+        "net_bps_of_traded": float(net / traded * 10_000) if traded else None,
+        "unrealized_usd": float(one["pnl"]["unrealized"]),
+        "traded_usd": float(traded),
+        "fills": one["fills"],
+        "orders": one["orders"]["placed"],
+        "position": one["position"],
+        "maker_ratio": one["maker_ratio"],
+        "average_fee_bps": one["average_fee_bps"],
+        "quote_uptime": maker["quote_uptime"],
+        "time_at_best": maker["time_at_best"]["either"],
+        "filled_share_of_size": maker["filled_share_of_size"],
+        "cancel_to_fill": maker["cancel_to_fill"],
+        "markout_bps": {at: maker["markouts"][at]["bps"] for at in ("at_fill", "1s", "5s", "30s", "5min")},
+        "markout_fills": {at: maker["markouts"][at]["fills"] for at in ("at_fill", "30s")},
+    }
 
-    At 0 s it is the spread captured; what it loses from there on is adverse selection. Fills too near the end count
-    only at the times that lie on the tape.
-    """
-    result: dict[str, float | None] = {}
-    side = np.where(fills["side"].to_numpy() == "buy", 1, -1) if len(fills) else np.zeros(0)
-    for later in (0, *MARKOUTS_S):
-        at = (fills["ts_ns"].to_numpy().astype(np.int64) + later * 1_000_000_000 - seen.first_ns) // seen.step_ns
-        inside = at < len(seen.usable)
-        inside[inside] &= seen.usable[at[inside]]
-        price = fills["price"].to_numpy()[inside]
-        weight = fills["size"].to_numpy()[inside]
-        if weight.sum() == 0:
-            result[f"{later}s"] = None
-            continue
-        gain = side[inside] * (seen.mid[at[inside]] - price) / price * 10_000
-        result[f"{later}s"] = float((gain * weight).sum() / weight.sum())
-    return result
 
-
-def uptime(views: dict[str, Any], instrument: int) -> dict[str, Any]:
-    """Return the share of market time with both sides and with one side wanted, and of each reason for less."""
+def held_back(views: dict[str, Any], instrument: int) -> dict[str, float]:
+    """Return the share of market time by reason for which a decision left a side out."""
     own = views["aux"] == instrument
-    decision = views["decision"][own]
+    reasons = (views["decision"][own] >> 32) & 0xFF
     spans = np.diff(views["ts_ns"][own], append=views["ts_ns"][own][-1:])
     whole = float(spans.sum()) or 1.0
-    wanted = (decision >> 24) & 0xFF
-    reasons = (decision >> 32) & 0xFF
-    return {
-        "both_sides": float(spans[wanted == 2].sum()) / whole,
-        "one_side": float(spans[wanted == 1].sum()) / whole,
-        "held_back": {
-            hold_key(int(reason)): float(spans[reasons == reason].sum()) / whole
-            for reason in np.unique(reasons)
-            if reason
-        },
-    }
+    return {hold_key(int(one)): float(spans[reasons == one].sum()) / whole for one in np.unique(reasons) if one}
 
 
 def measure(recording: Recording, share: float) -> list[dict[str, Any]]:
@@ -202,31 +183,29 @@ def measure(recording: Recording, share: float) -> list[dict[str, Any]]:
     with Tape.open(tape_of(recording.sources)) as tape:
         rest = tape_after(tape, report.end_ns)
     span = span_of(rest)
-    seen = sample(rest, list(range(len(rest.instruments))), span, STEP_NS)
     lines: list[dict[str, Any]] = []
-    for fees in (recording.fees, ("0", recording.fees[1])):
-        for outlook, model in MODELS.items():
-            options = [
-                f'exchange.model="{model}"',
-                f'exchange.maker_fee_bps="{fees[0]}"',
-                f'exchange.taker_fee_bps="{fees[1]}"',
-            ]
-            found = {variant: trade(rest, seen, report, variant, options) for variant in VARIANTS}
+    for fee in (recording.fees[0], "0"):
+        options = [
+            *BASE_QUEUE,
+            f'exchange.maker_fee_bps="{fee}"',
+            f'exchange.taker_fee_bps="{recording.fees[1]}"',
+        ]
+        found = {variant: trade(rest, report, variant, options) for variant in VARIANTS}
+        for reading in READINGS:
             for one in report.found:
                 name = one.instrument
                 lines.append(
                     {
-                        "name": f"market_making/{recording.name}/{name}/{outlook}/maker fee {fees[0]} bps",
-                        "ours": found["market_making"][name]["net_usd"],
-                        "peer": found["touch_joiner"][name]["net_usd"],
+                        "name": f"market_making/{recording.name}/{name}/{reading}/maker fee {fee} bps",
+                        "ours": found["market_making"][reading, name]["net_usd"],
+                        "peer": found["touch_joiner"][reading, name]["net_usd"],
                         "ratio": None,
                         "unit": "USD net, out of sample",
                         "notes": {
                             "recording": recording.name,
                             "instrument": name,
-                            "exchange_model": model,
-                            "outlook": outlook,
-                            "maker_fee_bps": fees[0],
+                            "fills": reading,
+                            "maker_fee_bps": fee,
                             "calibrated_seconds": round(one.seconds),
                             "traded_seconds": round((span.end_ns - span.begin_ns) / 1e9),
                             "a_per_second": one.a._asdict(),
@@ -235,7 +214,7 @@ def measure(recording: Recording, share: float) -> list[dict[str, Any]]:
                             "r_squared": one.goodness.r_squared,
                             "gamma": one.gamma,
                             "half_spread_bps": one.half_spread,
-                            "contenders": {variant: found[variant][name] for variant in VARIANTS},
+                            "contenders": {variant: found[variant][reading, name] for variant in VARIANTS},
                             "build": build.mode(),
                         },
                     }
@@ -247,16 +226,22 @@ def show(line: dict[str, Any]) -> None:
     """Print one line's figures for people."""
     notes = line["notes"]
     fee = notes["maker_fee_bps"]
-    print(f"\n{notes['recording']} {notes['instrument']}, {notes['outlook']} fills, maker fee {fee} bps")
+    print(f"\n{notes['recording']} {notes['instrument']}, {notes['fills']} fills, maker fee {fee} bps")
     print(f"{notes['traded_seconds']} s traded after {notes['calibrated_seconds']} s calibrated")
-    heads = ("net USD", "traded", "fills", "orders", "bps", "at fill", "1 s", "30 s", "up")
+    heads = ("net USD", "traded", "fills", "orders", "bps", "at fill", "1 s", "30 s", "quoted")
     print(" " * 29 + "".join(f"{head:>9}" for head in heads))
     for variant, one in notes["contenders"].items():
         out = one["markout_bps"]
         cells = [f"{one['net_usd']:.3f}", f"{one['traded_usd']:.0f}", str(one["fills"]), str(one["orders"])]
-        for value in (one["net_bps_of_traded"], out["0s"], out["1s"], out["30s"]):
-            cells.append("-" if value is None else f"{value:.2f}")
-        print(f"{variant:29}" + "".join(f"{cell:>9}" for cell in (*cells, f"{one['both_sides']:.0%}")))
+        for value in (one["net_bps_of_traded"], out["at_fill"], out["1s"], out["30s"]):
+            cells.append("-" if value is None else f"{float(value):.2f}")
+        print(
+            f"{variant:29}" + "".join(f"{cell:>9}" for cell in (*cells, _percent(one["quote_uptime"]["any_distance"])))
+        )
+
+
+def _percent(ratio: str | None) -> str:
+    return "-" if ratio is None else f"{float(ratio):.0%}"
 
 
 def main() -> int:

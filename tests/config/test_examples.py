@@ -4,9 +4,14 @@ import tomllib
 from decimal import Decimal
 
 from conftest import REPOSITORY
+from hatmanifesto.backtest.harness import run_tape
+from hatmanifesto.backtest.replay import replay_journal
 from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.resolve import resolve
-from hatmanifesto.config.settings import Settings, load
+from hatmanifesto.config.settings import Settings, load, parse
+from hatmanifesto.journal.reader import decode_columns
+from hatmanifesto.model.record import VIEW
+from support.known_market import known_market
 
 CONFIG = REPOSITORY / "examples" / "config.toml"
 
@@ -14,6 +19,23 @@ CONFIG = REPOSITORY / "examples" / "config.toml"
 def test_the_example_configuration_resolves():
     resolved = resolve(load(CONFIG), generate(seed=1, minutes=1).instruments, {0: 650_000, 1: 32_000})
     assert [type(strategy).__name__ for strategy in resolved.strategies] == ["MyMaker", "MyMaker"]
+
+
+def test_the_market_maker_of_building_blocks_quotes_and_replays(tmp_path):
+    draft = parse(
+        {
+            "strategies": {"own": {"class": "own_market_maker.py:OwnMarketMaker"}},
+            "exchange": {"maker_fee_bps": "0"},
+            "risk": {"instrument": {"default": {"max_order_notional": "10000"}}},
+        },
+        folder=CONFIG.parent,
+    )
+    run_tape(known_market(a=0.5, k=0.5, sigma=0.3, minutes=4), draft, tmp_path / "journal")
+    views = decode_columns(tmp_path / "journal", {VIEW})[VIEW]
+    wanted = (views["decision"] >> 24) & 0xFF
+    assert (wanted[: len(wanted) // 8] == 0).all()  # nothing is known yet
+    assert (wanted[len(wanted) // 2 :] == 2).mean() > 0.8
+    assert replay_journal(tmp_path / "journal", str(CONFIG.parent / "own_market_maker.py")).equal
 
 
 def test_the_values_it_calls_defaults_are_the_defaults():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import REPOSITORY
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import RECORDED, replay_journal
 from hatmanifesto.backtest.tape.synthetic import generate
@@ -122,3 +123,9 @@ def test_columns_of_views_have_the_range_where_it_was_asked_for(journal: Path) -
     columns = decode_columns(journal)[record.VIEW]
     assert columns["highest_buy_price"].tolist() == [row.get("highest_buy_price", 0) for row in rows]
     assert columns["wanted_price_1"].tolist() == [row.get("wanted_price_1", 0) for row in rows]
+
+
+def test_every_reason_for_holding_back_stands_in_the_docs() -> None:
+    page = (REPOSITORY / "docs" / "strategies.md").read_text(encoding="utf-8")
+    for number, hold in HOLDS.items():
+        assert f"| {number} | `{hold.key}` | {hold.meaning} | {hold.remedy} |" in page
