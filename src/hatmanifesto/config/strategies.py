@@ -20,7 +20,7 @@ SHIPPED: Final = {
 """Names of the strategies that come with the program, and where they are."""
 SHIPPED_PARAMS: Final[dict[str, dict[str, Any]]] = {
     "touch_joiner": {"order_size": "100 USD", "max_position": "1000 USD"},
-    "market_making": {"order_size": "100 USD", "max_position": "1000 USD", "gamma": 0.05},
+    "market_making": {"order_size": "100 USD", "max_position": "1000 USD", "gamma": 0.001},
 }
 """Arguments that a shipped strategy gets where the configuration gives none."""
 
