@@ -400,11 +400,12 @@ class HyperliquidVenue(Venue):
     async def prices(self) -> Mapping[int, int]:
         mids = await self.queries.mids()
         try:
-            return {
+            found = {
                 int(instrument.index): rounded(mids[instrument.name], int(instrument.price_scale))
                 for instrument in self.instruments
                 if instrument.name in mids
             }
+            return {index: price for index, price in found.items() if price > 0}
         except ValueError as error:
             raise VenueError(f"a price cannot be read: {error}", definite=False) from error
 

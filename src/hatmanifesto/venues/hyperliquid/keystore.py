@@ -77,7 +77,7 @@ def read_keystore(path: Path, passphrase: str) -> PrivateKey:
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
         raise UserError(
             f"{path} is no keystore that can be read here",
-            "use a version 3 keystore (scrypt or pbkdf2, aes-128-ctr), as `hat keystore` or a wallet writes it",
+            "use a version 3 keystore (scrypt or pbkdf2, aes-128-ctr), as Ethereum wallets write it",
         ) from None
     if secret is None:
         raise UserError(f"the passphrase does not open {path}", f"check {PASSPHRASE}, or type it again")

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from hatmanifesto.model.funding import FUNDING_SCALE
 from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import MAX_AMOUNT
 from hatmanifesto.venues.hyperliquid.cloid import parse_cloid
 from hatmanifesto.venues.hyperliquid.feed.seen import Seen
 from hatmanifesto.venues.hyperliquid.limits import AddressBudget
@@ -33,12 +34,12 @@ def fill_key(fill: Fill) -> tuple[int, str, object]:
 
 
 def venue_fill(fill: Fill, instrument: Instrument) -> VenueFill:
-    """Return a fill in the instrument's units; raises ValueError when it has decimals that these cannot hold.
+    """Return a fill in the instrument's units; raises ValueError when these cannot hold it.
 
     The fee is cut off at the money's last decimal.
     """
     ours = parse_cloid(fill.cloid)
-    return VenueFill(
+    told = VenueFill(
         instrument=int(instrument.index),
         session=ours.session if ours else 0,
         order_id=ours.order_id if ours else 0,
@@ -51,11 +52,16 @@ def venue_fill(fill: Fill, instrument: Instrument) -> VenueFill:
         exch_ts_ns=fill.time * MS,
         trade_id=fill.tid if fill.tid is not UNSET else 0,
     )
+    if told.price <= 0 or told.size <= 0:
+        raise ValueError(f"price {fill.px:.40} or size {fill.sz:.40}")
+    if told.price * told.size * int(instrument.notional_factor) > MAX_AMOUNT or abs(told.fee) > MAX_AMOUNT:
+        raise ValueError(f"price {fill.px:.40} x size {fill.sz:.40} or fee {fill.fee:.40} is beyond 62 bits")
+    return told
 
 
 def venue_funding(payment: FundingPayment | FundingDelta, time_ms: int, instrument: Instrument) -> VenueFunding:
     """Return a funding payment in the instrument's units; raises ValueError for what is no number."""
-    return VenueFunding(
+    told = VenueFunding(
         instrument=int(instrument.index),
         amount=rounded(payment.usdc, int(instrument.money_scale)),
         rate=exact(payment.funding_rate, _FUNDING_DECIMALS),
@@ -63,6 +69,9 @@ def venue_funding(payment: FundingPayment | FundingDelta, time_ms: int, instrume
         oracle_price=0,
         exch_ts_ns=time_ms * MS,
     )
+    if max(abs(told.amount), abs(told.rate), abs(told.position_size)) > MAX_AMOUNT:
+        raise ValueError(f"a payment of {payment.usdc:.40} at {payment.funding_rate:.40} is beyond 62 bits")
+    return told
 
 
 class AccountFeed:
@@ -140,8 +149,6 @@ class AccountFeed:
             told = venue_fill(fill, instrument)
             if fill.fee_token not in (UNSET, FEE_TOKEN):
                 raise ValueError(f"a fee in {fill.fee_token!r:.40}")
-            if told.price <= 0 or told.size <= 0:
-                raise ValueError(f"price {fill.px:.40} or size {fill.sz:.40}")
         except ValueError as error:
             self.broken = True
             self._listener.on_notice(
