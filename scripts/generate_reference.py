@@ -357,15 +357,28 @@ MEANINGS: Final = {
         " order and the size behind it, see [queue models](queue-models.md). Other exchange models have no queue.",
     ),
     "exchange.queue_power": Meaning(
-        "", "The exponent n of `power`, `power2` and `power3`, 0.001 to 100; the other queue models have none."
+        "", "The exponent n of `traced`, `power`, `power2` and `power3`; the other queue models have none."
     ),
     "exchange.order_entry_latency": Meaning("ns to h", "From the engine to the venue."),
     "exchange.response_latency": Meaning("ns to h", "From the venue back to the engine."),
+    "exchange.latency_model": Meaning(
+        "",
+        "`constant`: always these two. `lognormal`: drawn, these two being the medians. `recorded`: the last sample of"
+        " `latency_file` before the moment. `sampled`: drawn from `latency_file`. `feed`: what the tape's market data"
+        " took. `auto`: `recorded` with a `latency_file`, else `constant`.",
+    ),
+    "exchange.order_entry_latency_p99": Meaning(
+        "ns to h", "With `lognormal`: one way in a hundred to the venue takes longer.", "none"
+    ),
+    "exchange.response_latency_p99": Meaning(
+        "ns to h", "With `lognormal`: one way in a hundred back takes longer.", "none"
+    ),
+    "exchange.latency_floor": Meaning("ns to h", "With `lognormal`: no message is quicker."),
     "exchange.latency_file": Meaning(
         "",
-        "Measured latencies in place of the two constants: CSV lines `time_ns,entry_ns,response_ns` with"
-        " rising times, looked for beside the configuration.",
-        "the two constants",
+        "Measured latencies, looked for beside the configuration. `recorded`: CSV lines `time_ns,entry_ns,response_ns`"
+        " with rising times. `sampled`: CSV or Parquet with columns `entry_ns` and `response_ns`.",
+        "none",
     ),
     "exchange.feed": Meaning(
         "ns to h",

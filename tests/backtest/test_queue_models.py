@@ -5,7 +5,7 @@ import pytest
 from backtest.runs import market, run
 
 
-@pytest.mark.parametrize("name", ["risk_averse", "power", "power2", "power3", "log", "log2"])
+@pytest.mark.parametrize("name", ["risk_averse", "traced", "power", "power2", "power3", "log", "log2"])
 def test_the_chosen_queue_model_is_named_with_what_it_assumes(tmp_path, name):
     done = run(tmp_path / name, f"exchange.queue_model={name}", tape=market(1))
     assert any(text.startswith(f"queue model {name}:") for text in done.summary["assumptions"])

@@ -154,3 +154,44 @@ def test_a_queue_model_and_its_exponent_reach_the_plan_and_only_powers_have_one(
     assert (plan.exchange.queue_model, plan.exchange.queue_power_thousandths) == ("log", 0)
     assert plan_of().exchange.queue_model == "risk_averse"
     assert "at most 3 decimals" in mistakes("exchange.queue_model='power'", "exchange.queue_power=1.0001")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["latency_model=lognormal"], "order_entry_latency_p99"),
+        (["latency_model=lognormal", "response_latency_p99=5ms", "order_entry_latency_p99=20ms"], "must hold"),
+        (["latency_model=lognormal", "latency_floor=10ms", "order_entry_latency_p99=20ms"], "must hold"),
+        (["latency_model=sampled"], "is needed by the latency model sampled"),
+        (["latency_model=recorded"], "is needed by the latency model recorded"),
+        (["latency_model=feed", "latency_file='x.csv'"], "belongs to the latency models recorded and sampled"),
+        (["latency_model=sampled", "latency_file='nowhere.csv'"], "cannot be read"),
+    ],
+)
+def test_a_latency_model_says_what_it_needs(overrides, words):
+    assert words in mistakes(*(f"exchange.{override}" for override in overrides))
+
+
+def test_bad_latency_samples_are_refused_with_their_row(tmp_path):
+    for text, words in [
+        ("entry_ns,response_ns\n1,2\n3,-4\n", "row 2"),
+        ("entry_ns,response_ns\n", "no samples"),
+        ("entry_ns\n1\n", "cannot be read"),
+        ("entry_ns,response_ns\n1,abc\n", "cannot be read"),
+        ("entry_ns,response_ns\n1,\n", "row 1"),
+    ]:
+        bad = tmp_path / "bad.csv"
+        bad.write_text(text)
+        assert words in mistakes("exchange.latency_model=sampled", f"exchange.latency_file='{bad}'")
+
+
+def test_a_drawn_latency_reaches_the_plan_in_nanoseconds():
+    plan = plan_of(
+        "exchange.latency_model=lognormal",
+        "exchange.order_entry_latency_p99=50ms",
+        "exchange.response_latency_p99=60ms",
+        "exchange.latency_floor=2ms",
+    ).exchange
+    found = (plan.latency_model, plan.entry_ns, plan.entry_p99_ns, plan.response_p99_ns, plan.latency_floor_ns)
+    assert found == ("lognormal", 10_000_000, 50_000_000, 60_000_000, 2_000_000)
+    assert plan_of().exchange.latency_model == "constant"

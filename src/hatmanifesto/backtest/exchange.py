@@ -3,16 +3,35 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hatmanifesto.backtest.survey import Survey
-from hatmanifesto.backtest.tape.format import TapeLike
+from hatmanifesto.backtest.tape.format import EXCH, LOCAL, TapeLike, as_rows
 from hatmanifesto.config.plan import ExchangePlan, SessionPlan
 from hatmanifesto.config.quantities import duration_text
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.simulation.latency import ConstantLatency, OrderLatency, RecordedLatency
+from hatmanifesto.model.market_row import row_words
+from hatmanifesto.simulation.chance import Chance
+from hatmanifesto.simulation.latency import (
+    ConstantLatency,
+    FeedLatency,
+    LognormalLatency,
+    LognormalWay,
+    OrderLatency,
+    RecordedLatency,
+    SampledLatency,
+)
 from hatmanifesto.simulation.matcher import Matcher
 from hatmanifesto.simulation.queue_matcher import QueueMatcher
-from hatmanifesto.simulation.queue_models import PROBABILITIES, ProbabilisticQueue, QueueModel, RiskAverseQueue
+from hatmanifesto.simulation.queue_models import (
+    PROBABILITIES,
+    ProbabilisticQueue,
+    QueueModel,
+    RiskAverseQueue,
+    TracedQueue,
+)
 from hatmanifesto.simulation.reference_matcher import ReferenceMatcher
 from hatmanifesto.simulation.replay_market import ReplayMarket
 from hatmanifesto.simulation.wire import Line
@@ -47,9 +66,7 @@ def choose_models(plan: SessionPlan, survey: Survey) -> Models:
 def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrument], tape: TapeLike) -> ReplayMarket:
     """Return the venue, ready to run."""
     exchange = plan.exchange
-    latency: OrderLatency = ConstantLatency(exchange.entry_ns, exchange.response_ns)
-    if exchange.latency_samples:
-        latency = RecordedLatency(list(exchange.latency_samples))
+    latency = build_latency(plan, tape)
     requests, responses = Line(), Line()
     matchers: list[Matcher] = []
     for name, instrument in zip(models, instruments, strict=True):
@@ -69,13 +86,57 @@ def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrum
     )
 
 
+def build_latency(plan: SessionPlan, tape: TapeLike) -> OrderLatency:
+    """Return the order latency of a run; drawn ones come from the plan's seed."""
+    exchange = plan.exchange
+    samples = exchange.latency_samples
+    if exchange.latency_model == "lognormal":
+        return LognormalLatency(
+            LognormalWay(exchange.latency_floor_ns, exchange.entry_ns, exchange.entry_p99_ns, Chance(plan.seed, 1)),
+            LognormalWay(
+                exchange.latency_floor_ns, exchange.response_ns, exchange.response_p99_ns, Chance(plan.seed, 2)
+            ),
+        )
+    if exchange.latency_model == "sampled":
+        return SampledLatency([(entry, response) for _, entry, response in samples], Chance(plan.seed, 3))
+    if exchange.latency_model == "feed":
+        return FeedLatency(row_words(feed_delays(tape, exchange.feed_latency_thousandths)))
+    if samples:
+        return RecordedLatency(list(samples))
+    return ConstantLatency(exchange.entry_ns, exchange.response_ns)
+
+
+def feed_delays(tape: TapeLike, thousandths: int = 1000, interval_ns: int = 1_000_000_000) -> bytes:
+    """Return packed (exch_ns, delay_ns): the median delay of the market data in each interval, never below 0.
+
+    The delays are multiplied by a factor in thousandths.
+    """
+    stream = tape.stream("exchange")
+    parts: list[NDArray[np.int64]] = []
+    for index in range(stream.count):
+        rows = as_rows(stream.chunk(index))
+        delays = np.maximum(rows[:, LOCAL] - rows[:, EXCH], 0)
+        _, starts = np.unique(rows[:, EXCH] // interval_ns, return_index=True)
+        ends = np.append(starts[1:], len(rows))
+        medians = [
+            int(np.median(delays[start:end])) * thousandths // 1000 for start, end in zip(starts, ends, strict=True)
+        ]
+        parts.append(np.stack([rows[starts, EXCH], np.array(medians, np.int64)], axis=1))
+    if not parts:
+        return np.zeros(2, "<i8").tobytes()
+    return np.concatenate(parts).astype("<i8").tobytes()
+
+
 def build_queue_model(name: str, power_thousandths: int, instrument: Instrument) -> QueueModel:
     """Return the queue model of that name for an instrument; ValueError when there is none."""
     if name == "risk_averse":
         return RiskAverseQueue()
+    unit = 10 ** int(instrument.size_scale)
+    if name == "traced":
+        return TracedQueue(PROBABILITIES["power3"], power_thousandths, unit)
     if name not in PROBABILITIES:
         raise ValueError(f"there is no queue model {name!r}")
-    return ProbabilisticQueue(PROBABILITIES[name], power_thousandths or 1000, 10 ** int(instrument.size_scale))
+    return ProbabilisticQueue(PROBABILITIES[name], power_thousandths or 1000, unit)
 
 
 _ASSUMES = {
@@ -101,6 +162,7 @@ _ASSUMES = {
 _BEHIND = {
     "power": "b^n / (b^n + f^n)",
     "power2": "(b / (b + f))^n",
+    "traced": "1 - (f / (b + f))^n",
     "power3": "1 - (f / (b + f))^n",
     "log": "ln(1 + b) / (ln(1 + b) + ln(1 + f))",
     "log2": "ln(1 + b) / ln(1 + b + f)",
@@ -115,9 +177,12 @@ def _queue_words(exchange: ExchangePlan) -> str:
             " they would have."
         )
     power = Decimal(exchange.queue_power_thousandths).scaleb(-3).normalize()
+    lead = "Of what a level loses besides prints, "
+    if exchange.queue_model == "traced":
+        lead = "A cancel of exactly a size that joined behind an own order is taken to be that one. Of any other, "
     exponent = f" with n = {power:f}" if exchange.queue_power_thousandths else ""
     return (
-        f"Of what a level loses besides prints, {_BEHIND[exchange.queue_model]}{exponent} is taken to come from"
+        f"{lead}{_BEHIND[exchange.queue_model]}{exponent} is taken to come from"
         " behind an own order, f and b being the size before and behind it; the rest moves it up. An expectation,"
         " no knowledge: single fills come earlier or later than they would have."
     )
@@ -132,7 +197,26 @@ def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
         words += [f"{model} ({names}): {text}" for text in _ASSUMES[model]]
         if model == "queue":
             words.append(f"queue model {exchange.queue_model}: {_queue_words(exchange)}")
-    if exchange.latency_samples:
+    if exchange.latency_model == "lognormal":
+        words.append(
+            f"An order takes {duration_text(exchange.entry_ns)} to the venue and its answer"
+            f" {duration_text(exchange.response_ns)} back at the median,"
+            f" {duration_text(exchange.entry_p99_ns)} and {duration_text(exchange.response_p99_ns)} in one case of a"
+            " hundred, each drawn by itself: real delays come in bursts, when the market moves. Rate limits and outages"
+            " of the venue are not simulated."
+        )
+    elif exchange.latency_model == "sampled":
+        words.append(
+            f"Order latency is drawn from {len(exchange.latency_samples)} measured samples, each by itself: real delays"
+            " come in bursts, when the market moves. Rate limits and outages of the venue are not simulated."
+        )
+    elif exchange.latency_model == "feed":
+        words.append(
+            "Orders and answers take as long as the market data took on its way to the recorder, by the median of each"
+            " second: the recorder's way is taken for the trader's, and orders are often slower than data. Rate limits"
+            " and outages of the venue are not simulated."
+        )
+    elif exchange.latency_samples:
         words.append(
             f"Order latency follows {len(exchange.latency_samples)} recorded samples: the last one before"
             " each request. Rate limits and outages of the venue are not simulated."

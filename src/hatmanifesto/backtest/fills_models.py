@@ -12,6 +12,7 @@ import msgspec
 from hatmanifesto.backtest.survey import Survey
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.config.quantities import duration_text
+from hatmanifesto.config.resolve import LONGEST_DRAWN_NS
 from hatmanifesto.errors import UserError
 
 FillsChoice = Literal["base", "pessimistic", "both"]
@@ -75,6 +76,10 @@ def read_as(fills: str, plan: SessionPlan) -> SessionPlan:
             queue_power_thousandths=0,
             entry_ns=exchange.entry_ns * factor // 1000,
             response_ns=exchange.response_ns * factor // 1000,
+            entry_p99_ns=min(exchange.entry_p99_ns * factor // 1000, LONGEST_DRAWN_NS - 1),
+            response_p99_ns=min(exchange.response_p99_ns * factor // 1000, LONGEST_DRAWN_NS - 1),
+            latency_floor_ns=exchange.latency_floor_ns * factor // 1000,
+            feed_latency_thousandths=factor,
             latency_samples=slower,
         ),
     )
@@ -83,11 +88,12 @@ def read_as(fills: str, plan: SessionPlan) -> SessionPlan:
 def description(plan: SessionPlan, journal: str, digest: str) -> dict[str, Any]:
     """Say what a reading assumes, and where its journal lies in the run's folder."""
     exchange = plan.exchange
-    sampled = bool(exchange.latency_samples)
+    constant = exchange.latency_model in ("constant", "lognormal")
+    drawn = " at the median" if exchange.latency_model == "lognormal" else ""
     return {
         "queue_model": exchange.queue_model,
-        "order_entry_latency": "recorded" if sampled else duration_text(exchange.entry_ns),
-        "response_latency": "recorded" if sampled else duration_text(exchange.response_ns),
+        "order_entry_latency": duration_text(exchange.entry_ns) + drawn if constant else exchange.latency_model,
+        "response_latency": duration_text(exchange.response_ns) + drawn if constant else exchange.latency_model,
         "journal": journal,
         "journal_digest": digest,
     }

@@ -88,13 +88,21 @@ class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The simulated venue: models, latencies in ns; `constant_feed_ns` -1 means as recorded."""
+    """The simulated venue: models, latencies in ns; `constant_feed_ns` -1 means as recorded.
+
+    Times in `latency_samples` count for the latency model `recorded` only.
+    """
 
     model: str
     queue_model: str = "risk_averse"
     queue_power_thousandths: int = 0
     entry_ns: int
     response_ns: int
+    latency_model: str = "constant"
+    entry_p99_ns: int = 0
+    response_p99_ns: int = 0
+    latency_floor_ns: int = 0
+    feed_latency_thousandths: int = 1000
     latency_samples: list[tuple[int, int, int]] = []
     constant_feed_ns: int = -1
     pessimistic_latency_thousandths: int = 2000

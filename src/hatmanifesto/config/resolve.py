@@ -31,6 +31,8 @@ _TRIGGERS: Final = {name: bit for bit, name in TRIGGER_NAMES.items()}
 _MAX_DESKS: Final = 1 << DESK_BITS
 _AMOUNT_LIMIT: Final = MAX_AMOUNT // 100
 """Money limits leave room for being multiplied by a percentage."""
+LONGEST_DRAWN_NS: Final = 1 << 40
+"""The longest 99th percentile of a drawn latency: 18 minutes."""
 _SAMPLE: Final = "time_ns,entry_ns,response_ns"
 
 
@@ -299,23 +301,57 @@ class _Resolver:
     # -- the venue --------------------------------------------------------------------------------
 
     def exchange(self, settings: ExchangeSettings) -> ExchangePlan:
-        samples: list[tuple[int, int, int]] = []
-        if settings.latency_file is not None:
-            file = self.draft.folder / settings.latency_file
-            read = self.attempt("exchange.latency_file", settings.latency_file, partial(read_latency, file))
-            samples = read or []
+        model, samples = self.latency(settings)
         return ExchangePlan(
             model=settings.model,
             queue_model=settings.queue_model,
             queue_power_thousandths=self.queue_power(settings),
             entry_ns=settings.order_entry_latency,
             response_ns=settings.response_latency,
+            latency_model=model,
+            entry_p99_ns=(settings.order_entry_latency_p99 or 0) if model == "lognormal" else 0,
+            response_p99_ns=(settings.response_latency_p99 or 0) if model == "lognormal" else 0,
+            latency_floor_ns=settings.latency_floor if model == "lognormal" else 0,
             latency_samples=samples,
             constant_feed_ns=-1 if settings.feed == "recorded" else settings.feed,
             pessimistic_latency_thousandths=self.units(
                 "exchange.pessimistic_latency_factor", settings.pessimistic_latency_factor, 3
             ),
         )
+
+    def latency(self, settings: ExchangeSettings) -> tuple[str, list[tuple[int, int, int]]]:
+        """Return the latency model and its samples, every mistake noted."""
+        model: str = settings.latency_model
+        if model == "auto":
+            model = "constant" if settings.latency_file is None else "recorded"
+        if model == "lognormal":
+            floor = settings.latency_floor
+            for name, median, p99 in (
+                ("order_entry_latency", settings.order_entry_latency, settings.order_entry_latency_p99),
+                ("response_latency", settings.response_latency, settings.response_latency_p99),
+            ):
+                if p99 is None:
+                    self.problem(f"exchange.{name}_p99", "", "is needed by the latency model lognormal")
+                elif not floor < median <= p99 < LONGEST_DRAWN_NS:
+                    self.problem(
+                        f"exchange.{name}_p99",
+                        p99,
+                        f"latency_floor ({floor} ns) < {name} ({median} ns) <= {name}_p99 < 18min must hold",
+                    )
+        if model not in ("recorded", "sampled"):
+            if settings.latency_file is not None:
+                self.problem(
+                    "exchange.latency_file",
+                    settings.latency_file,
+                    f"belongs to the latency models recorded and sampled, and exchange.latency_model is {model}",
+                )
+            return model, []
+        if settings.latency_file is None:
+            self.problem("exchange.latency_file", "", f"is needed by the latency model {model}")
+            return model, []
+        read = read_latency if model == "recorded" else read_samples
+        file = self.draft.folder / settings.latency_file
+        return model, self.attempt("exchange.latency_file", settings.latency_file, partial(read, file)) or []
 
     def queue_power(self, settings: ExchangeSettings) -> int:
         """Return the exponent of the queue model in thousandths, 0 for a model without one."""
@@ -351,4 +387,26 @@ def read_latency(path: Path) -> list[tuple[int, int, int]]:
         samples.append((time_ns, entry_ns, response_ns))
     if not samples:
         raise UserError(f"{path} has no samples", "write lines of time_ns,entry_ns,response_ns")
+    return samples
+
+
+def read_samples(path: Path) -> list[tuple[int, int, int]]:
+    """Read measured latencies to be drawn from: columns entry_ns and response_ns of a CSV or Parquet file.
+
+    Other columns are passed over and the order means nothing. Times are given as 0. UserError says what is wrong.
+    """
+    import polars as pl
+
+    remedy = "name a CSV or Parquet file with columns entry_ns and response_ns of whole nanoseconds"
+    try:
+        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+        columns = [frame[name].cast(pl.Int64).to_list() for name in ("entry_ns", "response_ns")]
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}", remedy) from error
+    samples = [(0, entry, response) for entry, response in zip(*columns, strict=True)]
+    for number, sample in enumerate(samples, 1):
+        if None in sample or min(sample) < 0 or max(sample) >= 1 << 61:
+            raise UserError(f"{path}, row {number}: {sample[1:]} are no latencies in nanoseconds", remedy)
+    if not samples:
+        raise UserError(f"{path} has no samples", remedy)
     return samples

@@ -23,8 +23,9 @@ DEFAULT: Final = "default"
 """The section of `risk.instrument` that holds for every instrument without one of its own."""
 TriggerName = Literal["best_changed", "traded_through", "own_event", "timer"]
 ExchangeModel = Literal["auto", "queue", "cross", "reference"]
-QueueModelName = Literal["risk_averse", "power", "power2", "power3", "log", "log2"]
-POWER_MODELS: Final = ("power", "power2", "power3")
+QueueModelName = Literal["risk_averse", "traced", "power", "power2", "power3", "log", "log2"]
+LatencyModel = Literal["auto", "constant", "recorded", "lognormal", "sampled", "feed"]
+POWER_MODELS: Final = ("traced", "power", "power2", "power3")
 
 
 class AccountSettings(Section):
@@ -101,7 +102,9 @@ class ExchangeSettings(Section):
 
     `queue_model` is how the exchange model `queue` reads what a level loses besides prints; `queue_power` the exponent
     of the powers.
-    A `latency_file` (CSV of time_ns,entry_ns,response_ns) replaces the constant latencies. `feed` is
+    `latency_model` `auto` is `recorded` with a `latency_file`, `constant` without one. `lognormal` takes the two
+    latencies as medians, with the `_p99` keys and `latency_floor`; `sampled` draws from that file; `feed` takes
+    the market data's own delay on the tape for both ways. The key `feed` is
     `recorded` (rows reach the engine when they reached the recorder) or a constant delay. Pessimistic fills multiply
     the latencies of requests and answers by `pessimistic_latency_factor`.
     """
@@ -111,6 +114,10 @@ class ExchangeSettings(Section):
     queue_power: Annotated[Amount, Field(ge=Decimal("0.001"), le=100)] = Decimal("3")
     order_entry_latency: Duration = 10_000_000
     response_latency: Duration = 10_000_000
+    latency_model: LatencyModel = "auto"
+    order_entry_latency_p99: Duration | None = None
+    response_latency_p99: Duration | None = None
+    latency_floor: Duration = 0
     latency_file: Annotated[str, Field(min_length=1)] | None = None
     feed: Literal["recorded"] | Duration = "recorded"
     pessimistic_latency_factor: Annotated[Amount, Field(ge=1, le=1000)] = Decimal("2")
@@ -149,7 +156,7 @@ class TradingSettings(Section):
 
 
 class Settings(Section):
-    """The whole file. `seed` is recorded; nothing in a backtest draws from it yet."""
+    """The whole file. Drawn latencies come from the `seed`."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     account: AccountSettings = AccountSettings()

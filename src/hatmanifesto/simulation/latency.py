@@ -1,10 +1,21 @@
-"""How long a request takes to the venue and an answer back: constant, or as recorded."""
+"""How long a request takes to the venue and an answer back: constant, as recorded, drawn, or as the feed's own way.
+
+Whatever is drawn, messages on one way never overtake each other: `wire.Line` sees to it.
+"""
 
 from abc import abstractmethod
 from typing import Final, final
 
 from librt.vecs import append, vec
 from mypy_extensions import i64
+
+from hatmanifesto.simulation.chance import Chance
+from hatmanifesto.simulation.queue_probability import ONE, log2, scaled_exp2
+
+_LONGEST_LOG2: Final = 45 * ONE
+"""No latency is drawn beyond ten hours."""
+_Z_99: Final = 2_497_893_533
+"""The standard normal's 99 % quantile, 2.32634787, in 2^-30."""
 
 
 class OrderLatency:
@@ -78,3 +89,94 @@ class RecordedLatency(OrderLatency):
         while at < last and times[at + 1] <= now:
             at += 1
         return at
+
+
+@final
+class FeedLatency(OrderLatency):
+    """Both ways take what the market data took when the venue sent it last, from (time_ns, delay_ns) words in order."""
+
+    def __init__(self, words: vec[i64]) -> None:
+        if len(words) < 2:
+            raise ValueError("a feed latency needs at least one pair of (time_ns, delay_ns)")
+        self._words: vec[i64] = words
+        self._entry_at: i64 = 0
+        self._response_at: i64 = 0
+
+    def entry_ns(self, now: i64) -> i64:
+        self._entry_at = self._place(self._entry_at, now)
+        return self._words[self._entry_at + 1]
+
+    def response_ns(self, now: i64) -> i64:
+        self._response_at = self._place(self._response_at, now)
+        return self._words[self._response_at + 1]
+
+    def _place(self, at: i64, now: i64) -> i64:
+        words = self._words
+        last = len(words) - 2
+        while at < last and words[at + 2] <= now:
+            at += 2
+        return at
+
+
+@final
+class LognormalWay:
+    """One way's latency: a floor, and above it a lognormal with this median and 99th percentile (of the whole)."""
+
+    def __init__(self, floor_ns: int, median_ns: int, p99_ns: int, chance: Chance) -> None:
+        if not 0 <= floor_ns < median_ns <= p99_ns < 1 << 40:
+            raise ValueError(
+                "a drawn latency needs 0 <= floor < median <= p99 below 18 minutes,"
+                f" got {floor_ns}, {median_ns} and {p99_ns} ns"
+            )
+        self._floor: Final[i64] = floor_ns
+        self._median_log2: Final[i64] = log2(i64(median_ns) - i64(floor_ns))
+        spread = log2(i64(p99_ns) - i64(floor_ns)) - self._median_log2
+        self._sigma_log2: Final[i64] = (spread << 20) // (_Z_99 >> 10)
+        self._chance: Final[Chance] = chance
+
+    def draw(self) -> i64:
+        """Return the next latency in nanoseconds."""
+        exponent = self._median_log2 + ((self._chance.normal() >> 5) * (self._sigma_log2 >> 5) >> 20)
+        if exponent < 0:
+            return self._floor
+        return self._floor + scaled_exp2(exponent if exponent < _LONGEST_LOG2 else _LONGEST_LOG2)
+
+
+@final
+class LognormalLatency(OrderLatency):
+    """Drawn from a shifted lognormal for each way, every message by itself."""
+
+    def __init__(self, entry: LognormalWay, response: LognormalWay) -> None:
+        self._entry: Final[LognormalWay] = entry
+        self._response: Final[LognormalWay] = response
+
+    def entry_ns(self, now: i64) -> i64:
+        return self._entry.draw()
+
+    def response_ns(self, now: i64) -> i64:
+        return self._response.draw()
+
+
+@final
+class SampledLatency(OrderLatency):
+    """Drawn with replacement from measured (entry_ns, response_ns); ValueError without any or with a negative one."""
+
+    def __init__(self, samples: list[tuple[int, int]], chance: Chance) -> None:
+        if not samples:
+            raise ValueError("sampled latency needs at least one sample of (entry_ns, response_ns)")
+        entries = vec[i64]()
+        responses = vec[i64]()
+        for entry, response in samples:
+            if entry < 0 or response < 0:
+                raise ValueError(f"latency sample {(entry, response)} is negative")
+            entries = append(entries, i64(entry))
+            responses = append(responses, i64(response))
+        self._entries: vec[i64] = entries
+        self._responses: vec[i64] = responses
+        self._chance: Final[Chance] = chance
+
+    def entry_ns(self, now: i64) -> i64:
+        return self._entries[self._chance.below(len(self._entries))]
+
+    def response_ns(self, now: i64) -> i64:
+        return self._responses[self._chance.below(len(self._responses))]

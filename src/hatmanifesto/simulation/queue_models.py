@@ -8,8 +8,10 @@ the size before and behind. Sizes of own orders are no part of a level: they are
 from abc import abstractmethod
 from typing import Final, final
 
+from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from hatmanifesto.model.order import SLOT_MASK
 from hatmanifesto.simulation.matcher import RestingOrder
 from hatmanifesto.simulation.queue_probability import (
     ONE,
@@ -27,6 +29,8 @@ LOG: Final = 4
 LOG_2: Final = 5
 PROBABILITIES: Final = {"power": POWER, "power2": POWER_2, "power3": POWER_3, "log": LOG, "log2": LOG_2}
 """The probabilistic models by name."""
+MEMORY: Final = 63
+"""Sizes that `TracedQueue` remembers behind an order."""
 
 
 class QueueModel:
@@ -60,7 +64,6 @@ class RiskAverseQueue(QueueModel):
             order.ahead = shown
 
 
-@final
 class ProbabilisticQueue(QueueModel):
     """A part of what was cancelled stood before the order: one minus the probability that it was behind.
 
@@ -101,15 +104,20 @@ class ProbabilisticQueue(QueueModel):
                 lost -= explained
             if now > order.printed_ns:
                 order.printed = 0
-        if lost > 0 and 0 < order.ahead <= shown + lost:
-            self._lose(order, shown + lost, lost)
+        if lost < 0:
+            self.gained(order, -lost)
+        elif lost > 0 and 0 < order.ahead <= shown + lost:
+            self.lost(order, shown + lost, lost)
         order.shown = shown
         if order.ahead > shown:
             order.ahead = shown
             order.fraction = 0
 
-    def _lose(self, order: RestingOrder, before: i64, lost: i64) -> None:
-        """Take the order's share of what was cancelled off what is ahead of it."""
+    def gained(self, order: RestingOrder, size: i64) -> None:
+        """The level grew: behind the order."""
+
+    def lost(self, order: RestingOrder, before: i64, lost: i64) -> None:
+        """The level lost size besides prints: take the order's share off what is ahead of it."""
         ahead = order.ahead
         unlikely = ONE - self.behind(ahead, before - ahead)
         if lost < 1 << 32:
@@ -134,3 +142,57 @@ class ProbabilisticQueue(QueueModel):
         if kind == LOG:
             return logarithm(front, back, self._unit)
         return logarithm_of_share(front, back, self._unit)
+
+
+@final
+class TracedQueue(ProbabilisticQueue):
+    """Newcomers behind the order are remembered by size; a cancel of exactly such a size is taken to be theirs.
+
+    Of several of one size the newest goes. A cancel of no known size is divided as in `ProbabilisticQueue`. Level-3
+    data shows why: most cancels are of the newest order of a level. At most `MEMORY` sizes are kept for an order.
+    """
+
+    def __init__(self, kind: int, thousandths: int, unit: int) -> None:
+        super().__init__(kind, thousandths, unit)
+        self._newcomers: Final[list[vec[i64]]] = []  # by the order's slot; the first word counts the others
+
+    def joined(self, order: RestingOrder, shown: i64) -> None:
+        super().joined(order, shown)
+        slot = order.order_id & SLOT_MASK
+        while slot >= len(self._newcomers):
+            self._newcomers.append(_no_newcomers())
+        self._newcomers[slot][0] = 0
+
+    def gained(self, order: RestingOrder, size: i64) -> None:
+        sizes = self._newcomers[order.order_id & SLOT_MASK]
+        count = sizes[0]
+        if count == MEMORY:
+            at: i64 = 1
+            while at < count:
+                sizes[at] = sizes[at + 1]
+                at += 1
+            sizes[count] = size
+        else:
+            sizes[count + 1] = size
+            sizes[0] = count + 1
+
+    def lost(self, order: RestingOrder, before: i64, lost: i64) -> None:
+        sizes = self._newcomers[order.order_id & SLOT_MASK]
+        count = sizes[0]
+        at = count
+        while at > 0 and sizes[at] != lost:
+            at -= 1
+        if at == 0 or lost > before - order.ahead:
+            super().lost(order, before, lost)
+            return
+        while at < count:
+            sizes[at] = sizes[at + 1]
+            at += 1
+        sizes[0] = count - 1
+
+
+def _no_newcomers() -> vec[i64]:
+    sizes = vec[i64](capacity=i64(MEMORY + 1))
+    for _ in range(MEMORY + 1):
+        sizes = append(sizes, i64(0))
+    return sizes

@@ -74,6 +74,13 @@ def exp2(exponent: i64) -> i64:
     return result >> whole
 
 
+def scaled_exp2(exponent: i64) -> i64:
+    """Return 2^exponent as a whole number, rounded down; the exponent is in 2^-30, from 0 to below 62."""
+    whole = (exponent + ONE - 1) >> 30
+    mantissa = exp2(exponent - (whole << 30))
+    return mantissa << (whole - 30) if whole >= 30 else mantissa >> (30 - whole)
+
+
 def log_one_plus(size: i64, unit: i64) -> i64:
     """Return log2(1 + size / unit) in 2^-30. `unit` is one coin in size units, size not negative."""
     if size < (1 << 32) and (size << 30) // unit < _SMALL:

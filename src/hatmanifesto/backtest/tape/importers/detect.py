@@ -6,6 +6,8 @@ from typing import Final
 
 from hatmanifesto.backtest.tape.format import Footer
 from hatmanifesto.backtest.tape.importers.binance_ws import import_binance
+from hatmanifesto.backtest.tape.importers.bitstamp_events import bitstamp_columns
+from hatmanifesto.backtest.tape.importers.bitstamp_l3 import import_bitstamp
 from hatmanifesto.backtest.tape.importers.columns import import_columns
 from hatmanifesto.backtest.tape.importers.files import open_recording
 from hatmanifesto.backtest.tape.importers.hftbacktest_npz import import_npz
@@ -33,6 +35,7 @@ IMPORTERS: Final[dict[str, Importer]] = {
     "aster": import_aster,
     "binance-deepbook": import_deepbook,
     "columns": import_columns,
+    "bitstamp-l3": import_bitstamp,
 }
 _FORMATS: Final = ", ".join(IMPORTERS)
 _SUFFIXES: Final = {
@@ -45,6 +48,7 @@ _SUFFIXES: Final = {
     "aster": (".csv", ".csv.gz"),
     "binance-deepbook": (".parquet",),
     "columns": (".csv", ".csv.gz", ".parquet"),
+    "bitstamp-l3": (".csv", ".csv.gz"),
 }
 
 _FIRST_LINE: Final = 1 << 20
@@ -63,6 +67,7 @@ def find_source(sources: list[Path], wanted: str = "") -> tuple[str, list[Path]]
 
     `wanted` names the format and skips the guess.
     """
+    wanted = wanted.replace("_", "-")
     if wanted and wanted not in IMPORTERS:
         raise UserError(f"there is no format {wanted!r}", f"choose from {_FORMATS}")
     files: list[Path] = []
@@ -118,6 +123,8 @@ def _guess(path: Path) -> str:
         columns = inspect_table(path).columns
         if recorder_columns(columns):
             return "hyperliquid-recorder"
+        if bitstamp_columns(columns):
+            return "bitstamp-l3"
         for name, mapping in PRESETS.items():
             if any(table.named(path) and table.fits(columns) for table in mapping.tables):
                 return name
