@@ -5,7 +5,10 @@ import pytest
 
 from backtest.runs import market, run
 from hatmanifesto.backtest.exchange import feed_delays
+from hatmanifesto.backtest.fills_models import PESSIMISTIC, read_as
 from hatmanifesto.backtest.tape.format import EXCH, LOCAL, as_rows
+from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.settings import load
 
 LOGNORMAL = (
     "exchange.latency_model=lognormal",
@@ -49,3 +52,15 @@ def test_feed_latency_is_the_median_delay_of_each_second_of_the_tape(tmp_path):
     constant = run(tmp_path / "constant", tape=tape)
     assert done.summary["journal"]["digest"] != constant.summary["journal"]["digest"]
     assert any("as long as the market data took" in text for text in done.summary["assumptions"])
+
+
+def test_pessimistic_fills_are_slower_under_every_latency_model():
+    tape = market(1)
+    prices = {0: 10**6, 1: 10**6}
+    drawn = read_as(PESSIMISTIC, resolve(load(None, list(LOGNORMAL)), tape.instruments, prices).plan).exchange
+    assert (drawn.entry_ns, drawn.entry_p99_ns, drawn.latency_floor_ns) == (20_000_000, 400_000_000, 2_000_000)
+    feed = read_as(PESSIMISTIC, resolve(load(None, ["exchange.latency_model=feed"]), tape.instruments, prices).plan)
+    assert feed.exchange.feed_latency_thousandths == 2000
+    once, twice = (np.frombuffer(feed_delays(tape, factor), "<i8").reshape(-1, 2) for factor in (1000, 2000))
+    assert (twice[:, 1] == 2 * once[:, 1]).all()
+    assert (twice[:, 0] == once[:, 0]).all()
