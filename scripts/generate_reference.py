@@ -18,7 +18,7 @@ from hatmanifesto.cli.journal import EXIT_DAMAGED
 from hatmanifesto.cli.main import app
 from hatmanifesto.cli.version import EXIT_STALE_BUILD
 from hatmanifesto.config import router_settings
-from hatmanifesto.config.quantities import amount, duration_ns, duration_text, rate_of_bps
+from hatmanifesto.config.quantities import amount, duration_ns, duration_text, exact_decimal, rate_of_bps
 from hatmanifesto.config.settings import Settings
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
@@ -405,6 +405,45 @@ MEANINGS: Final = {
     ),
     "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
     "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
+    "exchange.fees.schedule": Meaning(
+        "",
+        "`instrument`: the instrument's two rates. `hyperliquid`: volume tiers that move with own volume, rebates"
+        " and discounts, see [fees and margin](fees-and-margin.md). The other keys count only with a schedule.",
+    ),
+    "exchange.fees.volume_14d": Meaning(
+        "quote currency", "Weighted volume of the 14 days before the tape, whole, taken as evenly spread."
+    ),
+    "exchange.fees.maker_share": Meaning(
+        "0 to 1", "Share of the exchange's maker volume of 14 days; above 0.005 it earns a rebate. It stays as given."
+    ),
+    "exchange.fees.staked": Meaning("coins", "HYPE staked, for the staking discount."),
+    "exchange.fees.referred": Meaning("", "Whether a referral code is used: 4 % off for the first 25 million."),
+    "exchange.fees.builder_fee_bps": Meaning("bps", "A builder's fee on top of each fill; one decimal."),
+    "exchange.funding.source": Meaning(
+        "",
+        "Where rates come from: the tape's rows, one constant, or a file; or no funding at all. Positive: longs pay.",
+    ),
+    "exchange.funding.interval": Meaning("ns to h", "Time between payments, on its whole multiples since 1970 UTC."),
+    "exchange.funding.rate": Meaning("of notional", "The constant rate an interval, at most twelve decimals."),
+    "exchange.funding.file": Meaning(
+        "",
+        "CSV lines `time_ns,instrument,rate`, looked for beside the configuration. A payment takes the last rate"
+        " stamped at most a minute after it.",
+        "none",
+    ),
+    "exchange.margin.mode": Meaning(
+        "",
+        "`cross` or `isolated`: the venue checks margin on arrival and when a resting order is about to fill, and"
+        " liquidates. Leverage is `risk.instrument.NAME.leverage`.",
+    ),
+    "exchange.margin.mark_interval": Meaning(
+        "ns to h", "Time between looks at margin; where the tape has no marks, the mid becomes the mark then."
+    ),
+    "exchange.margin.partial_above": Meaning("quote currency", "Larger positions are liquidated a fifth first."),
+    "exchange.margin.deleverage_move_bps": Meaning(
+        "bps", "A move of the mark within a minute in a position's favour after which it is auto-deleveraged; 0: never."
+    ),
+    "exchange.margin.deleverage_percent": Meaning("percent", "How much of the position that closes."),
 }  # fmt: skip
 """Every key that the settings have, and no other; a test compares the two."""
 
@@ -534,6 +573,8 @@ def _type_words(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join(_type_words(choice, metadata) for choice in choices)
     if duration_ns in readers:
         return "duration" + _bounds(metadata, duration_text)
+    if exact_decimal in readers:
+        return "decimal, signed" + _bounds(metadata, str)
     if amount in readers:
         return "decimal" + _bounds(metadata, str)
     if rate_of_bps in readers:

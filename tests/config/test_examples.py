@@ -53,6 +53,9 @@ def test_every_setting_appears_in_the_example():
     for section in ("account", "engine", "exchange"):
         for name in Settings().as_json()[section]:
             assert name in raw[section] or f"# {name} =" in text, f"{section}.{name} is not in {CONFIG}"
+    for part in ("fees", "funding", "margin"):
+        for name in Settings().as_json()["exchange"][part]:
+            assert name in raw["exchange"][part] or f"# {name} =" in text, f"exchange.{part}.{name} is not in {CONFIG}"
     for name in (
         "class",
         "instruments",

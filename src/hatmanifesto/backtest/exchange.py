@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hatmanifesto.backtest.clearing import build_clearing, clearing_assumptions, clocked_rows
 from hatmanifesto.backtest.survey import Survey
 from hatmanifesto.backtest.tape.format import EXCH, LOCAL, TapeLike, as_rows
 from hatmanifesto.config.plan import ExchangePlan, SessionPlan
@@ -47,6 +48,11 @@ class Models(NamedTuple):
 def choose_models(plan: SessionPlan, survey: Survey) -> Models:
     """Return each instrument's exchange model; UserError when the tape does not support the one asked for."""
     asked = plan.exchange.model
+    if asked == "reference" and (plan.exchange.margin is not None or plan.exchange.funding is not None):
+        raise UserError(
+            "the exchange model reference knows neither funding nor margin",
+            'set exchange.funding.source and exchange.margin.mode to "off", or use another exchange.model',
+        )
     without = [i for i in range(len(plan.instruments)) if i not in survey.with_trades]
     traded = {desk.instrument for desk in plan.desks}
     names = ", ".join(plan.instruments[i].name for i in without)
@@ -68,6 +74,7 @@ def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrum
     exchange = plan.exchange
     latency = build_latency(plan, tape)
     requests, responses = Line(), Line()
+    clearing = build_clearing(plan, instruments, responses, latency)
     matchers: list[Matcher] = []
     for name, instrument in zip(models, instruments, strict=True):
         if name == "reference":
@@ -75,14 +82,18 @@ def build_market(plan: SessionPlan, models: list[str], instruments: list[Instrum
         else:
             queue = build_queue_model(exchange.queue_model, exchange.queue_power_thousandths, instrument)
             matchers.append(QueueMatcher(instrument, responses, latency, name == "queue", queue))
+    if clearing is not None:
+        clearing.serve(matchers)
+    rows = tape.stream("exchange")
     return ReplayMarket(
-        tape.stream("exchange"),
+        rows,
         tape.stream("receiver"),
         matchers,
         requests,
         responses,
         latency,
         exchange.constant_feed_ns,
+        clocked_rows(plan, rows),
     )
 
 
@@ -236,7 +247,6 @@ def assumptions(plan: SessionPlan, models: list[str]) -> list[str]:
         words.append(
             f"Market data reaches the engine {duration_text(exchange.constant_feed_ns)} after the venue's stamp."
         )
-    words.append("Funding is not paid or charged, and no position is ever liquidated.")
-    words.append("Fees are the configured rates of price x size, truncated toward zero; volume tiers stay put.")
+    words += clearing_assumptions(plan)
     words.append("Positions left at the end are valued at the last mark (without one: the mid).")
     return words

@@ -1,6 +1,5 @@
 """Tables, numbers and chart series of a run, all made from its journal in one pass and bounded memory."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,9 +25,10 @@ from hatmanifesto.backtest.series import Buckets, Marks
 from hatmanifesto.backtest.statistics import Statistics
 from hatmanifesto.backtest.tables import EQUITIES, Rows, Table, metadata_of
 from hatmanifesto.backtest.tape.format import TapeLike
+from hatmanifesto.backtest.venue_figures import VenueFigures
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.columns import Batch
-from hatmanifesto.model.record import EQUITY, FAULT, FUNDING_PAYMENT, VIEW
+from hatmanifesto.model.record import EQUITY, FAULT, FILL, FUNDING_PAYMENT, VIEW
 
 Ints = NDArray[np.int64]
 
@@ -102,15 +102,15 @@ def project(journal: Path, folder: Path, end_ns: int, tape: TapeLike | None = No
     equities = Table(folder / "equity.parquet", rows.equities, metadata)
     statistics = Statistics(plan)
     history = OrderHistory()
+    venue = VenueFigures(plan)
     figures = MakerFigures(plan, market, begin_ns, end_ns)
     charts = Charts(opening, end_ns)
     closing: dict[str, Any] | None = None
     for batch in read_batches(journal):
         done = history.feed(batch)
-        statistics.follow(done)
+        statistics.follow(done, _fundings(batch))
         statistics.faults_in(rows_of(batch, FAULT).aux)
-        for instrument, amount in _fundings(batch):
-            statistics.funding(instrument, amount)
+        venue.feed(batch)
         market.take(batch)
         figures.follow(done, int(batch.words[batch.starts[-1] + 1]))
         charts.take_fills(done.fills)
@@ -128,7 +128,7 @@ def project(journal: Path, folder: Path, end_ns: int, tape: TapeLike | None = No
     orders.take(working)
     for table in (fills, orders, equities):
         table.finish()
-    summary = statistics.summary(closing)
+    summary = {**statistics.summary(closing), **venue.summary()}
     summary["maker"] = figures.of_account()
     for index, one in enumerate(summary["instruments"].values()):
         one["maker"] = figures.of_instrument(index)
@@ -143,7 +143,11 @@ def _in_order(done: Followed) -> Ints:
     return both[:, np.argsort(both[ENDED_SEQ], kind="stable")]
 
 
-def _fundings(batch: Batch) -> Iterator[tuple[int, int]]:
+def _fundings(batch: Batch) -> list[tuple[int, int, int]]:
+    """Return a batch's funding payments: how many of its fills come before, instrument, amount."""
     payments = rows_of(batch, FUNDING_PAYMENT)
-    if len(payments):
-        yield from zip((payments.aux & 0xFF).tolist(), payments.field("amount").tolist(), strict=True)
+    if not len(payments):
+        return []
+    before = np.searchsorted(rows_of(batch, FILL).at, payments.at)
+    columns = (before, payments.aux & 0xFF, payments.field("amount"))
+    return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -14,6 +14,7 @@ from hatmanifesto.backtest.order_history import (
     F_DECISION_MID,
     F_FEE,
     F_INSTRUMENT,
+    F_ORDER,
     F_POSITION,
     F_PRICE,
     F_REALIZED,
@@ -35,7 +36,7 @@ from hatmanifesto.backtest.units import value_text
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.model.money import format_decimal
 from hatmanifesto.model.order_state import CANCELLED, EXPIRED, FILLED, REJECTED
-from hatmanifesto.model.position import Position
+from hatmanifesto.model.position import Position, share_close, share_funding
 from hatmanifesto.model.reasons import (
     CANCEL_OPERATOR,
     CANCEL_RISK,
@@ -94,8 +95,11 @@ class Statistics:
 
     # -- while the journal is read ----------------------------------------------------------------
 
-    def follow(self, done: Followed) -> None:
-        """Count what a batch did to the orders, and book its fills."""
+    def follow(self, done: Followed, fundings: list[tuple[int, int, int]]) -> None:
+        """Count what a batch did to the orders, and book its fills and fundings.
+
+        A funding says how many of the batch's fills come before it, the instrument and the amount.
+        """
         table = done.table
         self.cancels.update(dict(enumerate(np.bincount(done.cancels[1]).tolist())))
         answered = done.answered[table[ACKED_NS, done.answered] > 0]
@@ -110,7 +114,7 @@ class Statistics:
             self._desk(*key)[0].orders["denied"] += int(mine.sum())
         for order in done.denied.T.tolist():
             self._denied(order[REASON], order[INSTRUMENT], order[VALUE], order[LIMIT])
-        self._fills(done.fills)
+        self._book(done.fills, fundings)
 
     def _latencies(self, waited: Ints) -> None:
         if len(waited):
@@ -152,21 +156,42 @@ class Statistics:
         else:
             known[0] += 1
 
-    def _fills(self, fills: Ints) -> None:
-        """Book fills one by one: positions are a chain. Notes in them what booking gave."""
+    def _book(self, fills: Ints, fundings: list[tuple[int, int, int]]) -> None:
+        """Book fills and fundings one by one: positions are a chain. Notes in the fills what booking gave."""
+        left = fundings[::-1]
         for at, fill in enumerate(fills.T.tolist()):
-            fills[F_REALIZED, at], fills[F_POSITION, at] = self.fill(
-                fill[F_STRATEGY], fill[F_INSTRUMENT], fill[F_SIDE], fill[F_PRICE], fill[F_SIZE], fill[F_FEE],
-                fill[F_TAKER] == 1, fill[F_DECISION_MID],
-            )  # fmt: skip
+            while left and left[-1][0] <= at:
+                self.funding(*left.pop()[1:])
+            values = (fill[F_SIDE], fill[F_PRICE], fill[F_SIZE], fill[F_FEE], fill[F_TAKER] == 1)
+            if fill[F_ORDER] < 0:
+                booked = self.forced_fill(fill[F_INSTRUMENT], *values)
+            else:
+                booked = self.fill(fill[F_STRATEGY], fill[F_INSTRUMENT], *values, fill[F_DECISION_MID])
+            fills[F_REALIZED, at], fills[F_POSITION, at] = booked
+        for _, instrument, amount in left[::-1]:
+            self.funding(instrument, amount)
 
     def faults_in(self, reasons: Ints) -> None:
         """The venue broke expectations, for these reasons."""
         self.faults.update(dict(enumerate(np.bincount(reasons).tolist())))
 
     def funding(self, instrument: int, amount: int) -> None:
-        """A funding payment was booked."""
-        self.positions[instrument].apply_funding(amount)
+        """A funding payment was booked; the strategies that hold the instrument share it, as in the engine."""
+        position = self.positions[instrument]
+        position.apply_funding(amount)
+        share_funding(self._positions_on(instrument), amount, position.size)
+
+    def forced_fill(self, instrument: int, side: int, price: int, size: int, fee: int, taker: bool) -> tuple[int, int]:
+        """Book a fill that the venue made by itself; return the profit that it realized and the new position."""
+        position = self.positions[instrument]
+        realized = position.apply_fill(side, price, size, fee, taker)
+        share_close(self._positions_on(instrument), side, price, size, fee, taker)
+        return int(realized), int(position.size)
+
+    def _positions_on(self, instrument: int) -> list[Position]:
+        """Return the strategies' positions on an instrument, in the order of the plan."""
+        keys = sorted(key for key in self.desks if key[1] == instrument)
+        return [self.desks[key][1] for key in keys]
 
     def fill(
         self,

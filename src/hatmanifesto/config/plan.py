@@ -87,6 +87,38 @@ class DeskPlan(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingPlan | None = None
 
 
+class FeePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A fee schedule and the account's place in it, with the units of model.fees.AccountFees."""
+
+    schedule: str
+    volume: int
+    maker_share: int
+    staked: int
+    referred: bool
+    builder_tenths: int
+
+
+class FundingPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Funding every `interval_ns`: rates in 10^-12, one for all (`constant`), by (time_ns, instrument, rate), or the
+    tape's."""
+
+    interval_ns: int
+    constant: int | None = None
+    table: list[tuple[int, int, int]] = []
+
+
+class MarginPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Margin at the venue: tiers by instrument as (lower notional in money units, leverage), the rest as in the
+    settings."""
+
+    isolated: bool
+    mark_interval_ns: int
+    partial_notional: int
+    deleverage_move: int
+    deleverage_percent: int
+    tiers: list[list[tuple[int, int]]]
+
+
 class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
     """The simulated venue: models, latencies in ns; `constant_feed_ns` -1 means as recorded.
 
@@ -106,6 +138,9 @@ class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
     latency_samples: list[tuple[int, int, int]] = []
     constant_feed_ns: int = -1
     pessimistic_latency_thousandths: int = 2000
+    fees: FeePlan | None = None
+    funding: FundingPlan | None = None
+    margin: MarginPlan | None = None
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):

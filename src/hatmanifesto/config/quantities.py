@@ -138,3 +138,5 @@ Bps = Annotated[
     PlainSerializer(lambda rate: format(Decimal(rate) / BPS, "f"), return_type=str),
 ]
 """Parts per billion, written as basis points."""
+Rate = Annotated[Decimal, BeforeValidator(exact_decimal), _as_text]
+"""A signed decimal number: a funding rate as a fraction of notional."""

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hatmanifesto.config.plan import DeskPlan, ExchangePlan, InstrumentPlan, SessionPlan, StrategyPlan
+from hatmanifesto.config.clearing import fee_plan, funding_plan, margin_plan
+from hatmanifesto.config.clearing_settings import FundingSettings
+from hatmanifesto.config.plan import DeskPlan, ExchangePlan, FundingPlan, InstrumentPlan, SessionPlan, StrategyPlan
 from hatmanifesto.config.problems import Problem, refuse, shown, suggestion
 from hatmanifesto.config.quantities import parameter, to_units
 from hatmanifesto.config.router_settings import RouterRules, RouterSettings, StrategyRouter
@@ -81,7 +83,7 @@ class _Resolver:
         max_notional = self.money("risk.account.max_account_notional", account.max_account_notional)
         planned = [self.instrument(item) for item in self.instruments]
         strategies, desks, made = self.strategies(max_notional)
-        exchange = self.exchange(settings.exchange)
+        exchange = self.exchange(settings.exchange, planned)
         refuse(self.problems, self.draft.source)
         engine = settings.engine
         plan = SessionPlan(
@@ -300,7 +302,7 @@ class _Resolver:
 
     # -- the venue --------------------------------------------------------------------------------
 
-    def exchange(self, settings: ExchangeSettings) -> ExchangePlan:
+    def exchange(self, settings: ExchangeSettings, planned: list[InstrumentPlan]) -> ExchangePlan:
         model, samples = self.latency(settings)
         return ExchangePlan(
             model=settings.model,
@@ -317,6 +319,9 @@ class _Resolver:
             pessimistic_latency_thousandths=self.units(
                 "exchange.pessimistic_latency_factor", settings.pessimistic_latency_factor, 3
             ),
+            fees=fee_plan(settings.fees, self.problem),
+            funding=self.funding(settings.funding),
+            margin=margin_plan(settings.margin, planned, self.money_scale, self.problem),
         )
 
     def latency(self, settings: ExchangeSettings) -> tuple[str, list[tuple[int, int, int]]]:
@@ -352,6 +357,12 @@ class _Resolver:
         read = read_latency if model == "recorded" else read_samples
         file = self.draft.folder / settings.latency_file
         return model, self.attempt("exchange.latency_file", settings.latency_file, partial(read, file)) or []
+
+    def funding(self, settings: FundingSettings) -> FundingPlan | None:
+        names = [item.name for item in self.instruments]
+        make = partial(funding_plan, settings, names, self.draft.folder, self.problem)
+        plan: FundingPlan | None = self.attempt("exchange.funding.file", settings.file or "", make)
+        return plan
 
     def queue_power(self, settings: ExchangeSettings) -> int:
         """Return the exponent of the queue model in thousandths, 0 for a model without one."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
+from hatmanifesto.config.clearing_settings import FeeSettings, FundingSettings, MarginSettings
 from hatmanifesto.config.problems import Problem, shown, suggestion
 from hatmanifesto.config.quantities import Amount, Bps, Duration
 from hatmanifesto.config.router_settings import Policy, RouterSettings, StrategyRouter
@@ -123,6 +124,9 @@ class ExchangeSettings(Section):
     pessimistic_latency_factor: Annotated[Amount, Field(ge=1, le=1000)] = Decimal("2")
     maker_fee_bps: Bps | None = None
     taker_fee_bps: Bps | None = None
+    fees: FeeSettings = FeeSettings()
+    funding: FundingSettings = FundingSettings()
+    margin: MarginSettings = MarginSettings()
 
 
 class VenueSettings(Section):

@@ -26,7 +26,7 @@ from hatmanifesto.model.market_row import (
     ROW_WORDS,
     WORD_META,
 )
-from hatmanifesto.model.order import Order, desk_of
+from hatmanifesto.model.order import FORCED_FILL_REASONS, Order, desk_of
 from hatmanifesto.model.order_state import (
     ATTRIBUTE,
     CANCEL_PENDING,
@@ -332,6 +332,9 @@ class Engine(EngineInput):
         holding.position.apply_fill(side, price, size, fee, taker)
         found = self.machine.find(order_id)
         if found is None:
+            if order_id < 0:
+                self._forced_fill(now, order_id, holding, side, price, size, fee, taker)
+                return
             # of an order that is long forgotten, perhaps of an earlier session; 0 is not ours at all
             owner = desk_of(order_id)
             if order_id != 0 and owner < len(self.clocks) and self.clocks[owner].desk.holding is holding:
@@ -366,7 +369,17 @@ class Engine(EngineInput):
     ) -> None:
         self.now = now
         self.recorder.put5(FUNDING_PAYMENT, instrument, now, amount, rate, position_size, oracle_price, exch_ts)
-        self.portfolio.holdings[instrument].position.apply_funding(amount)
+        self.portfolio.holdings[instrument].apply_funding(amount)
+
+    def _forced_fill(
+        self, now: i64, order_id: i64, holding: Holding, side: i64, price: i64, size: i64, fee: i64, taker: bool
+    ) -> None:
+        """The venue has closed some of the position by itself; the desks that held it are told."""
+        left = holding.position.size if holding.position.size >= 0 else -holding.position.size
+        self._fault(i64(FORCED_FILL_REASONS.get(int(order_id), LATE_FILL)), now, order_id, size, left)
+        holding.share_close(side, price, size, fee, taker)
+        for desk in holding.desks:
+            self._own_event(self.clocks[desk.index], now)
 
     def _finish(self, order: Order, desk: Desk) -> None:
         """An order has ended and all of it is booked: take it out of the open totals, attribute it, free its slot."""

@@ -6,7 +6,7 @@ from mypy_extensions import i64
 
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import Order, OrderList
-from hatmanifesto.model.position import Position
+from hatmanifesto.model.position import Position, share_close, share_funding
 
 
 def worst_size(position: i64, open_buy: i64, open_sell: i64) -> i64:
@@ -54,6 +54,15 @@ class Holding:
         self.book_ts_ns: i64 = 0
         self.funding_rate: i64 = 0  # of the interval, parts per billion, as journaled in CONTEXT
         self.desks: Final[list[Desk]] = []
+
+    def apply_funding(self, amount: i64) -> None:
+        """Book a funding payment on the account's position and on the desks' that make it up."""
+        self.position.apply_funding(amount)
+        share_funding([desk.position for desk in self.desks], amount, self.position.size)
+
+    def share_close(self, side: i64, price: i64, size: i64, fee: i64, taker: bool) -> None:
+        """Book a fill that the venue forced, and the account has booked, on the desks whose position it closes."""
+        share_close([desk.position for desk in self.desks], side, price, size, fee, taker)
 
     def worst_notional(self) -> i64:
         """Return the worst-case notional in money units at the last mark."""

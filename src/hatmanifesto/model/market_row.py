@@ -42,6 +42,12 @@ ORACLE: Final = 6
 """price = the venue's oracle (index) price; size is 0."""
 FUNDING: Final = 7
 """price = funding rate of the interval in 10^-12 (signed, see model.funding); size = interval in seconds."""
+CLOCK: Final = 8
+"""The simulated venue's clock strikes; never on a tape nor shown to the engine. price = what is due; size is 0."""
+CLOCK_MARK: Final = 1
+"""A mark is due, where the tape has none, and margins are looked at."""
+CLOCK_FUNDING: Final = 2
+"""Funding is settled."""
 KIND_MASK: Final = 0xFF
 
 # side, bits 8-9

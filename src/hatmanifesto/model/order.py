@@ -5,6 +5,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from hatmanifesto.model.order_state import IDLE, LIVE_BITS
+from hatmanifesto.model.reasons import BACKSTOPPED, DELEVERAGED, LIQUIDATED
 
 SLOT_BITS: Final = 14
 SLOT_COUNT: Final = 1 << SLOT_BITS
@@ -33,6 +34,17 @@ NORMAL: Final = 2
 HIGH: Final = 3
 URGENCY_NAMES: Final = {0: "none", 1: "low", 2: "normal", 3: "high"}
 """How much it matters that a wanted order gets done: with any but `none` the router may end up taking."""
+
+LIQUIDATION_FILL: Final = -1
+BACKSTOP_FILL: Final = -2
+DELEVERAGE_FILL: Final = -3
+"""Order ids of fills that the venue made without an order of ours: sold into the book, taken over by its
+backstop, closed against a bankrupt other side."""
+FORCED_FILL_REASONS: Final = {
+    LIQUIDATION_FILL: LIQUIDATED,
+    BACKSTOP_FILL: BACKSTOPPED,
+    DELEVERAGE_FILL: DELEVERAGED,
+}
 
 SIDE_BIT: Final = 1
 TIF_SHIFT: Final = 1

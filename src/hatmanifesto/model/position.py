@@ -90,3 +90,45 @@ class Position:
         if self.size == 0:
             return 0
         return self.cost // (self.size * self.notional_factor)
+
+
+def share_funding(positions: list[Position], amount: i64, whole: i64) -> None:
+    """Book an account's funding on the positions that make up its position of size `whole`.
+
+    Each takes the part of its own signed size, so that opposite ones pay and receive; what rounding leaves goes to the
+    last one that holds anything. Where they do not add up to the whole, the difference stays with the account.
+    """
+    total: i64 = 0
+    last: Position | None = None
+    for position in positions:
+        total += position.size
+        if position.size != 0:
+            last = position
+    if last is None or whole == 0:
+        return
+    left = amount
+    direction = 1 if whole > 0 else -1
+    for position in positions:
+        if position.size != 0 and (position is not last or total != whole):
+            part = i64(muldiv(int(amount), int(position.size) * direction, int(whole) * direction))
+            position.apply_funding(part)
+            left -= part
+    if total == whole:
+        last.apply_funding(left)
+
+
+def share_close(positions: list[Position], side: i64, price: i64, size: i64, fee: i64, taker: bool) -> None:
+    """Book a fill that the venue forced on the account on the positions that it closes, in their order.
+
+    The fee goes by size. What exceeds them all stays with the account.
+    """
+    left = size
+    fee_left = fee
+    for position in positions:
+        reducible = -position.size * side
+        if reducible > 0 and left > 0:
+            part = reducible if reducible < left else left
+            part_fee = fee_left if part == left else share_of(fee, part, size)
+            position.apply_fill(side, price, part, part_fee, taker)
+            left -= part
+            fee_left -= part_fee

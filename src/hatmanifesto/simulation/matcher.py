@@ -36,6 +36,7 @@ from hatmanifesto.model.order_state import (
 )
 from hatmanifesto.model.reasons import NONE, VENUE_NEVER_PLACED
 from hatmanifesto.simulation.latency import OrderLatency
+from hatmanifesto.simulation.venue_account import VenueAccount
 from hatmanifesto.simulation.wire import EVENT, FILLED, Line
 
 FAR_ABOVE: Final = (1 << 60) - 1
@@ -126,6 +127,7 @@ class Matcher:
         self.orders: Final[list[RestingOrder]] = []
         self.bids: Final[OwnSide] = OwnSide(1)
         self.asks: Final[OwnSide] = OwnSide(-1)
+        self.account: VenueAccount | None = None
         self.position: i64 = 0
         self.trade_id: i64 = 0
         self.fills: i64 = 0
@@ -223,6 +225,22 @@ class Matcher:
         else:
             self.answer(now, order_id, order.end, NONE)
 
+    def cancel_all(self, now: i64, reason: i64) -> None:
+        """The venue cancels everything that rests."""
+        for own in (self.bids, self.asks):
+            while own.count > 0:
+                order = own.orders[0]
+                self.remove(order, CONFIRM_CANCEL)
+                self.answer(now, order.order_id, CONFIRM_CANCEL, reason)
+
+    def sweep(self, now: i64, order_id: i64, side: i64, size: i64, price: i64) -> None:
+        """The venue's own order takes what the book shows up to a price; the rest is dropped. Needs a model that
+        can."""
+        raise NotImplementedError("this exchange model cannot liquidate")
+
+    def drop_useless(self, now: i64) -> None:
+        """The position was changed from outside: cancel reduce-only orders that no longer reduce anything."""
+
     def find(self, order_id: i64) -> RestingOrder | None:
         """Return the order with this id, if the venue has seen it and its slot was not used again."""
         slot = order_id & SLOT_MASK
@@ -284,18 +302,24 @@ class Matcher:
 
     def fill(self, now: i64, order: RestingOrder, price: i64, size: i64, taker: bool) -> None:
         """Fill part of an order: position, fee (truncated toward zero) and the message back."""
+        account = self.account
         instrument = self.instrument
         order.remaining -= size
         self.position += order.side * size
         self.trade_id += 1
         self.fills += 1
-        rate = instrument.taker_fee if taker else instrument.maker_fee
+        if account is None:
+            fee = rate_of(
+                price * size * instrument.notional_factor, instrument.taker_fee if taker else instrument.maker_fee
+            )
+        else:
+            fee = account.charge(instrument.index, order.side, price, size, taker, now)
         message = self.responses.send(now + self.latency.response_ns(now), FILLED, order.order_id)
         message.instrument = instrument.index
         message.side = order.side
         message.price = price
         message.size = size
-        message.fee = rate_of(price * size * instrument.notional_factor, rate)
+        message.fee = fee
         message.taker = taker
         message.exch_ts = now
         message.trade_id = self.trade_id

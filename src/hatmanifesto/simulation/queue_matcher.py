@@ -17,6 +17,7 @@ from hatmanifesto.model.market_row import BBO, BUY_BIT, DEPTH, KIND_MASK, MORE, 
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE
 from hatmanifesto.model.reasons import (
+    NONE,
     VENUE_MIN_NOTIONAL,
     VENUE_NO_MATCH,
     VENUE_OTHER,
@@ -105,6 +106,8 @@ class QueueMatcher(Matcher):
             self.book.apply(meta, price, size, now)
             if meta & MORE == 0:
                 self._book_reported(now)
+        elif self.account is not None:
+            self.account.context(self.instrument.index, kind, price, size, now)
 
     def _level(
         self, shown: TakenLiquidity, same: OwnSide, opposite: OwnSide, meta: i64, price: i64, size: i64, now: i64
@@ -208,26 +211,48 @@ class QueueMatcher(Matcher):
         while price > 0 and own.best_key >= price * own.side:
             available = shown.available(price)
             if available > 0:
-                done = self._fill_resting(own.orders[0], available, now)
-                if done == 0:
+                order = own.orders[0]
+                done = self._fill_resting(order, available, now)
+                if done > 0:
+                    shown.take(price, done)
+                elif order.resting:
                     return
-                shown.take(price, done)
             else:
                 price = shown.side.next_price(price)
 
     def _fill_resting(self, order: RestingOrder, available: i64, now: i64) -> i64:
-        """Fill a resting order at its price, as far as reduce-only allows; return the size filled."""
+        """Fill a resting order at its price, as far as reduce-only allows; return the size filled.
+
+        An order whose margin is gone is cancelled instead.
+        """
         size = order.remaining if order.remaining < available else available
         if order.reduce_only:
             reducible = -self.position * order.side
             if size > reducible:
                 size = reducible
+        elif self.account is not None:
+            reason = self.account.refusal(self.instrument.index, order.side, order.price, 0)
+            if reason != NONE:
+                self.remove(order, CONFIRM_CANCEL)
+                self.answer(now, order.order_id, CONFIRM_CANCEL, reason)
+                return 0
         if size > 0:
             if size == order.remaining:
                 self.remove(order, FILL_WHOLE)
             self.fill(now, order, order.price, size, False)
         self._drop_reduce_only(now)
         return size if size > 0 else 0
+
+    def sweep(self, now: i64, order_id: i64, side: i64, size: i64, price: i64) -> None:
+        order = RestingOrder()
+        order.order_id = order_id
+        order.side = side
+        order.price = price
+        order.remaining = size
+        self._take(order, self.taken_asks if side > 0 else self.taken_bids, now)
+
+    def drop_useless(self, now: i64) -> None:
+        self._drop_reduce_only(now)
 
     def _drop_reduce_only(self, now: i64) -> None:
         """The venue cancels reduce-only orders that no longer reduce anything."""
@@ -261,9 +286,15 @@ class QueueMatcher(Matcher):
             if reducible <= 0:
                 self.reject(now, order, VENUE_REDUCE_ONLY)
                 return
-        elif instrument.notional(price, size) < instrument.min_notional:
-            self.reject(now, order, VENUE_MIN_NOTIONAL)
-            return
+        else:
+            if instrument.notional(price, size) < instrument.min_notional:
+                self.reject(now, order, VENUE_MIN_NOTIONAL)
+                return
+            if self.account is not None:
+                reason = self.account.refusal(instrument.index, side, price, size)
+                if reason != NONE:
+                    self.reject(now, order, reason)
+                    return
         opposite = self.taken_asks if side > 0 else self.taken_bids
         crosses = opposite.side.best >= 0 and (price - opposite.side.best_price()) * side >= 0
         own_opposite = self.asks if side > 0 else self.bids

@@ -20,7 +20,7 @@ from hatmanifesto.model.market_row import (
 from hatmanifesto.model.ports import NEVER, ChunkSource, EngineInput, OrderGateway
 from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.matcher import Matcher
-from hatmanifesto.simulation.wire import CANCEL, EVENT, PLACE, QUERY, Line
+from hatmanifesto.simulation.wire import CANCEL, EVENT, FUNDED, PLACE, QUERY, Line
 
 
 @final
@@ -59,7 +59,10 @@ class Cursor:
 
 @final
 class ReplayMarket(OrderGateway):
-    """Drives one engine through a tape. Feed latency: as recorded, or constant after the exchange stamp."""
+    """Drives one engine through a tape. Feed latency: as recorded, or constant after the exchange stamp.
+
+    `clocked_rows` are the exchange's rows with the venue's clock among them, for the matchers alone.
+    """
 
     def __init__(
         self,
@@ -70,12 +73,14 @@ class ReplayMarket(OrderGateway):
         responses: Line,
         latency: OrderLatency,
         constant_feed_ns: int = -1,
+        clocked_rows: ChunkSource | None = None,
     ) -> None:
         self.matchers: Final[list[Matcher]] = matchers
         self.requests: Final[Line] = requests
         self.responses: Final[Line] = responses
         self.latency: Final[OrderLatency] = latency
-        self.exchange: Final[Cursor] = Cursor(exchange_rows, WORD_EXCH_TS, 0)
+        venue_rows = clocked_rows if clocked_rows is not None else exchange_rows
+        self.exchange: Final[Cursor] = Cursor(venue_rows, WORD_EXCH_TS, 0)
         if constant_feed_ns >= 0:
             self.receiver: Cursor = Cursor(exchange_rows, WORD_EXCH_TS, constant_feed_ns)
         else:
@@ -207,6 +212,11 @@ class ReplayMarket(OrderGateway):
         now = message.arrival_ns
         if message.kind == EVENT:
             engine.on_order_event(now, message.order_id, message.trigger, message.reason, message.exch_ts, 0)
+            return
+        if message.kind == FUNDED:
+            engine.on_funding(
+                now, message.instrument, message.fee, message.rate, message.size, message.price, message.exch_ts
+            )
             return
         engine.on_fill(
             now,

@@ -11,6 +11,8 @@ CANCEL: Final = 2
 QUERY: Final = 3
 EVENT: Final = 4
 FILLED: Final = 5
+FUNDED: Final = 6
+"""A funding payment: `fee` is the balance change, `price` the oracle's, `size` the position, `rate` the rate."""
 
 
 @final
@@ -33,6 +35,7 @@ class Message:
         self.fee: i64 = 0
         self.taker: bool = False
         self.trade_id: i64 = 0
+        self.rate: i64 = 0
 
 
 @final
