@@ -391,20 +391,6 @@ MEANINGS: Final = {
     ),
     "exchange.maker_fee_bps": Meaning("bps", "Negative is a rebate.", "the instrument's"),
     "exchange.taker_fee_bps": Meaning("bps", "Negative is a rebate.", "the instrument's"),
-    "venue.name": Meaning("", "The venue's adapter."),
-    "venue.url": Meaning("", "`mainnet`, `testnet`, or an address such as `http://127.0.0.1:3001`."),
-    "venue.account": Meaning("", "The account's own address; a key only signs for it.", "the key's own address"),
-    "venue.key": Meaning("", "Where the trader's key is: `env:NAME` or `keystore:FILE`; never the key itself."),
-    "venue.guard_key": Meaning("", "The same for the guard, which needs a key of its own."),
-    "venue.second_source": Meaning("", "A second address for market data, merged with the first.", "none"),
-    "trading.reconcile_interval": Meaning("s to h", "Time between two comparisons with the venue."),
-    "trading.checkpoint_interval": Meaning("s to h", "Time between two checkpoints in the journal."),
-    "trading.max_clock_offset": Meaning("ns to h", "Largest difference of this machine's clock from the venue's."),
-    "trading.guard_timeout": Meaning(
-        "ns to h", "The guard ends a trader whose loop has not turned for so long, and cancels everything."
-    ),
-    "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
-    "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
     "exchange.fees.schedule": Meaning(
         "",
         "`instrument`: the instrument's two rates. `hyperliquid`: volume tiers that move with own volume, rebates"
@@ -444,6 +430,20 @@ MEANINGS: Final = {
         "bps", "A move of the mark within a minute in a position's favour after which it is auto-deleveraged; 0: never."
     ),
     "exchange.margin.deleverage_percent": Meaning("percent", "How much of the position that closes."),
+    "venue.name": Meaning("", "The venue's adapter."),
+    "venue.url": Meaning("", "`mainnet`, `testnet`, or an address such as `http://127.0.0.1:3001`."),
+    "venue.account": Meaning("", "The account's own address; a key only signs for it.", "the key's own address"),
+    "venue.key": Meaning("", "Where the trader's key is: `env:NAME` or `keystore:FILE`; never the key itself."),
+    "venue.guard_key": Meaning("", "The same for the guard, which needs a key of its own."),
+    "venue.second_source": Meaning("", "A second address for market data, merged with the first.", "none"),
+    "trading.reconcile_interval": Meaning("s to h", "Time between two comparisons with the venue."),
+    "trading.checkpoint_interval": Meaning("s to h", "Time between two checkpoints in the journal."),
+    "trading.max_clock_offset": Meaning("ns to h", "Largest difference of this machine's clock from the venue's."),
+    "trading.guard_timeout": Meaning(
+        "ns to h", "The guard ends a trader whose loop has not turned for so long, and cancels everything."
+    ),
+    "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
+    "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
 }  # fmt: skip
 """Every key that the settings have, and no other; a test compares the two."""
 
