@@ -21,7 +21,7 @@ from hatmanifesto.model.order import GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL, POST
 from hatmanifesto.venues.port import ALL_INSTRUMENTS, OrderFate, Trust, Venue, VenueError, VenueOrder
 from venues.listening import Diary
 
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 
 
 class Stage(ABC):

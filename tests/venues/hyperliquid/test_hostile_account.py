@@ -30,7 +30,8 @@ def messages() -> list[dict[str, Any]]:
     }
     fill = {
         "coin": "BTC", "px": "83756.0", "sz": "0.0004", "side": "B", "time": MS, "startPosition": "0.0",
-        "dir": "Open Long", "closedPnl": "0.0", "hash": "0x0", "oid": 900, "crossed": False, "fee": "0.01", "tid": 5, "feeToken": "USDC",
+        "dir": "Open Long",
+        "closedPnl": "0.0", "hash": "0x0", "oid": 900, "crossed": False, "fee": "0.01", "tid": 5, "feeToken": "USDC",
         "cloid": cloid,
     }  # fmt: skip
     funding = {"time": MS, "coin": "BTC", "usdc": "-0.1", "szi": "1.0", "fundingRate": "0.0000125", "nSamples": None}

@@ -342,8 +342,8 @@ class HyperliquidVenue(Venue):
         )
 
     def _notice(self, kind: str, data: dict[str, int | str]) -> None:
-        if self._listener is not None:
-            self._listener.on_notice(self._clock_ns(), kind, data)
+        if self._gateway is not None and self._listener is not None:
+            self._gateway.notice(self._clock_ns(), kind, data)
 
     # -- the port ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hatmanifesto.venues.hyperliquid.feed.account import AccountFeed
 from hatmanifesto.venues.hyperliquid.feed.market import MarketFeed
+from hatmanifesto.venues.hyperliquid.limits import Use
 from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway
 from hatmanifesto.venues.hyperliquid.queries import Queries
 from hatmanifesto.venues.hyperliquid.transport.posts import Posts
@@ -19,6 +20,7 @@ from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueError, VenueLi
 MARGIN_MS: Final = 10_000
 """How far before the last known fill is asked, since answers may lag and stamps are not ordered across coins."""
 _RETRY_S: Final = 1.0
+_CONFIRM_S: Final = 10.0
 
 
 class MarketConnection:
@@ -161,10 +163,17 @@ class AccountConnection(MarketConnection):
 
     async def _resync(self, generation: int) -> None:
         """Wait until subscribed, then ask for what the streams do not repeat; again until it is answered."""
-        await self._subscribed.wait()
+        try:
+            async with asyncio.timeout(_CONFIRM_S):
+                await self._subscribed.wait()
+        except TimeoutError:
+            if generation == self._generation:
+                self.drop(f"subscriptions not confirmed: {', '.join(sorted(self._waiting))}")
+            return
         while generation == self._generation:
             try:
                 fills = await self._queries.fills_by_time(self._user, max(self._account.last_fill_ms - MARGIN_MS, 0))
+                open_orders = await self._queries.frontend_open_orders(self._user, use=Use.CANCEL)
             except VenueError as error:
                 if generation == self._generation:
                     self.listener.on_notice(self._now(), "resync_failed", {"why": str(error)[:300]})
@@ -174,7 +183,7 @@ class AccountConnection(MarketConnection):
                 return
             now_ns = self._now()
             self._account.on_fills(fills, now_ns)
-            self._gateway.resync(now_ns)
+            self._gateway.resync(now_ns, open_orders)
             if not self._account.broken:
                 self.listener.on_trust(now_ns, ALL_INSTRUMENTS, Trust.LIVE, "subscribed, and no fill is missing")
             return

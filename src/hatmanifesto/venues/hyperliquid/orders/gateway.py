@@ -5,8 +5,7 @@ cancels. Every order carries `expiresAfter`, so that a request lost on the way c
 that a limit holds back are sent as soon as they may; orders are not: they are refused, and nothing was sent.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -38,7 +37,7 @@ from hatmanifesto.venues.hyperliquid.wire.actions import (
 )
 from hatmanifesto.venues.hyperliquid.wire.answers import Status, parse_answer, statuses_of
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact
-from hatmanifesto.venues.hyperliquid.wire.info import ANSWERS, OrderStatus
+from hatmanifesto.venues.hyperliquid.wire.info import ANSWERS, FrontendOrder, OrderStatus
 from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener
 
 MS: Final = 1_000_000
@@ -100,7 +99,8 @@ class HyperliquidGateway(VenueGateway):
         self._cancels: list[int] = []
         self._held_cancels: dict[int, None] = {}
         self._queries: list[int] = []
-        self._refused: list[tuple[int, int]] = []
+        self._later: list[Callable[[int], None]] = []
+        self._flushing = False
 
     def begin(self, listener: VenueListener, session: int) -> None:
         """From here on orders are of this session, and the listener is told of them."""
@@ -134,6 +134,13 @@ class HyperliquidGateway(VenueGateway):
 
     def flush(self, now_ns: int) -> None:
         """Send what was asked since the last flush: cancels, orders, questions."""
+        self._flushing = True
+        try:
+            self._flush(now_ns)
+        finally:
+            self._flushing = False
+
+    def _flush(self, now_ns: int) -> None:
         if self._cancels:
             cancels, self._cancels = self._cancels, []
             self._send_cancels(now_ns, cancels)
@@ -194,16 +201,30 @@ class HyperliquidGateway(VenueGateway):
             self._refuse(placements, VENUE_NOT_CONNECTED)
 
     def _refuse(self, placements: list[_Placement], reason: int) -> None:
-        """Nothing was sent: say so in a turn of its own, since the engine may be in the middle of a decision."""
-        if not self._refused:
-            asyncio.get_running_loop().call_soon(self._tell_refused)
-        self._refused += [(placement[0], reason) for placement in placements]
+        """Nothing was sent: say so in a turn of its own."""
+        for placement in placements:
+            self._tell_later(partial(self._tell_refused, placement[0], reason))
 
-    def _tell_refused(self) -> None:
-        refused, self._refused = self._refused, []
-        now_ns = self._clock_ns()
-        for order_id, reason in refused:
-            self._listener.on_order_event(now_ns, order_id, REJECT, reason, 0, 0)
+    def _tell_refused(self, order_id: int, reason: int, now_ns: int) -> None:
+        self._listener.on_order_event(now_ns, order_id, REJECT, reason, 0, 0)
+
+    def notice(self, now_ns: int, kind: str, data: Mapping[str, int | str]) -> None:
+        """Tell the listener something worth knowing, after the driver's call when it is in one."""
+        if self._flushing:
+            self._tell_later(lambda later_ns: self._listener.on_notice(later_ns, kind, data))
+        else:
+            self._listener.on_notice(now_ns, kind, data)
+
+    def _tell_later(self, tell: Callable[[int], None]) -> None:
+        """Tell the listener in a turn of its own: the driver is in the middle of one when it calls `flush`."""
+        if not self._later:
+            self._spawn(self._tell_all())
+        self._later.append(tell)
+
+    async def _tell_all(self) -> None:
+        later, self._later = self._later, []
+        for tell in later:
+            tell(self._clock_ns())
 
     def _on_placed(self, lives: list[Live], now_ns: int, outcome: Outcome) -> None:
         """What became of an order action."""
@@ -295,7 +316,7 @@ class HyperliquidGateway(VenueGateway):
         try:
             body = self._signer.body(action, expires)
         except (NonceWindowError, OSError) as error:
-            self._listener.on_notice(now_ns, "no_nonce", {"why": str(error)[:300]})
+            self.notice(now_ns, "no_nonce", {"why": str(error)[:300]})
             return False
         stream = self._posts.action(now_ns, body, handler)
         if not stream:
@@ -445,10 +466,18 @@ class HyperliquidGateway(VenueGateway):
         self._ask(now_ns)
         self.tracker.check(now_ns)
 
-    def resync(self, now_ns: int) -> None:
-        """After the streams were down: nothing they said meanwhile is repeated, so ask about every live order."""
-        for order_id in list(self.tracker.live):
-            self.questions.want(order_id, now_ns)
+    def resync(self, now_ns: int, open_orders: Sequence[FrontendOrder]) -> None:
+        """After the streams were down, which repeat nothing: ask about every live order that the venue has not open.
+
+        `open_orders` is its answer to which it has, asked after the streams were back.
+        """
+        by_cloid = {order.cloid: order.oid for order in open_orders if order.cloid}
+        for live in list(self.tracker.live.values()):
+            oid = by_cloid.get(live.cloid)
+            if oid is None:
+                self.questions.want(live.order_id, now_ns)
+            else:
+                self.tracker.acknowledge(now_ns, live, oid, 0)
         self._ask(now_ns)
 
 
