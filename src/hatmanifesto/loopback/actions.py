@@ -1,0 +1,222 @@
+"""From the wire's actions to the matcher's, and from its answers back to the wire's."""
+
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from hatmanifesto.loopback.text import mean_price_text, size_text
+from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import MAX_AMOUNT, parse_decimal
+from hatmanifesto.model.order import GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL, POST_ONLY
+from hatmanifesto.simulation.live import actions as live
+from hatmanifesto.simulation.live import wording
+from hatmanifesto.simulation.live.events import (
+    FILLS,
+    REFUSED,
+    RESTS,
+    SUCCESS,
+    WAITS_FOR_TRIGGER,
+    ActionAnswered,
+    Answer,
+)
+from hatmanifesto.simulation.live.orders import MARKET, PARENT_GROUP, POSITION_GROUP, UNGROUPED, OrderRequest
+from hatmanifesto.venues.hyperliquid.wire import actions as wire
+
+_TIFS: Final = {
+    "Alo": POST_ONLY,
+    "Gtc": GOOD_TILL_CANCEL,
+    "Ioc": IMMEDIATE_OR_CANCEL,
+    "FrontendMarket": MARKET,
+}
+_GROUPS: Final = {"na": UNGROUPED, "normalTpsl": PARENT_GROUP, "positionTpsl": POSITION_GROUP}
+
+
+class Building:
+    """An action for the matcher; `refused` are elements that never reach it, by place. `answer`: nothing does."""
+
+    def __init__(
+        self, kind: str, action: live.Action | None = None, answer: dict[str, Any] | None = None, elements: int = 0
+    ) -> None:
+        self.kind = kind
+        self.action = action
+        self.answer = answer
+        self.elements = elements
+        self.refused: dict[int, str] = {}
+
+
+class _Whole(Exception):  # noqa: N818 - what is refused
+    """The whole action is refused in these words."""
+
+
+def build_action(instruments: list[Instrument], action: wire.Action) -> Building:
+    """Return what to submit; an action that the matcher does not know has neither `action` nor `answer`."""
+    try:
+        return _build(instruments, action)
+    except _Whole as refusal:
+        return Building("", answer={"status": "err", "response": str(refusal)})
+
+
+def _build(instruments: list[Instrument], action: wire.Action) -> Building:
+    match action:
+        case wire.Order(orders=orders, grouping=grouping):
+            building = Building("order", elements=len(orders))
+            requests = []
+            for place, order in enumerate(orders):
+                request = _request(instruments, order)
+                if isinstance(request, str):
+                    building.refused[place] = request
+                else:
+                    requests.append(request)
+            group = _GROUPS[grouping] if isinstance(grouping, str) else UNGROUPED
+            if requests or not orders:
+                building.action = live.Place(requests, group)
+            else:
+                building.answer = _statuses("order", [{"error": building.refused[at]} for at in range(len(orders))])
+            return building
+        case wire.Cancel(cancels=cancels, f=fast):
+            pairs = [(cancel.a, cancel.o) for cancel in cancels]
+            return Building("cancel", live.Cancel(pairs, fast=fast is True), elements=len(pairs))
+        case wire.CancelByCloid(cancels=cancels, f=fast):
+            named = [(cancel.asset, cancel.cloid.lower()) for cancel in cancels]
+            return Building("cancel", live.CancelByCloid(named, fast=fast is True), elements=len(named))
+        case wire.Modify(oid=oid, order=order, a=always):
+            change = _change(instruments, oid, order)
+            return Building("modify", live.Modify([change], always=always is True), elements=1)
+        case wire.BatchModify(modifies=modifies, a=always):
+            changes = [_change(instruments, modify.oid, modify.order) for modify in modifies]
+            return Building("order", live.Modify(changes, always=always is True), elements=len(changes))
+        case wire.ScheduleCancel(time=time):
+            at_ns = 0 if time is UNSET else min(time, 1 << 42) * 1_000_000
+            return Building("default", live.ScheduleCancel(at_ns))
+        case wire.UpdateLeverage(asset=asset, is_cross=cross, leverage=leverage):
+            if not 0 <= leverage <= 1_000:
+                raise _Whole("Invalid leverage value")
+            return Building("default", live.SetLeverage(asset, leverage, cross=cross))
+        case wire.UpdateIsolatedMargin(asset=asset, ntli=amount):
+            if abs(amount) > MAX_AMOUNT:
+                raise _Whole("Account does not have sufficient margin available for increase.")
+            return Building("default", live.ChangeMargin(asset, amount))
+    return Building("")
+
+
+def _change(instruments: list[Instrument], oid: int | str, order: wire.OrderWire) -> live.Change:
+    request = _request(instruments, order)
+    if isinstance(request, str):
+        raise _Whole(wording.MODIFY_FAILED + request)
+    return live.Change(oid, "", request) if isinstance(oid, int) else live.Change(0, oid.lower(), request)
+
+
+def _request(instruments: list[Instrument], order: wire.OrderWire) -> OrderRequest | str:
+    """Return the order in the matcher's units, or the words that refuse it alone. Raises _Whole."""
+    if not 0 <= order.a < len(instruments):
+        raise _Whole(wording.UNKNOWN_ASSET)
+    instrument = instruments[order.a]
+    try:
+        size = parse_decimal(order.s, int(instrument.size_scale))
+    except ValueError:
+        raise _Whole(wording.INVALID_SIZE) from None
+    price = _price(instrument, order.p)
+    trigger, is_market, take_profit = 0, False, False
+    tif = GOOD_TILL_CANCEL
+    if order.t.trigger is not UNSET:
+        told = _price(instrument, order.t.trigger.trigger_px)
+        if told is None:
+            return f"{wording.TRIGGER_PRICE} asset={order.a}"
+        trigger, is_market, take_profit = told, order.t.trigger.is_market, order.t.trigger.tpsl == "tp"
+        if trigger <= 0:
+            return f"{wording.TRIGGER_PRICE} asset={order.a}"
+    elif order.t.limit is not UNSET:
+        tif = _TIFS[order.t.limit.tif]
+    if price is None:
+        return f"{wording.TICK} asset={order.a}"
+    if price <= 0:
+        raise _Whole(wording.INVALID_PRICE)
+    if size < 0 or size > int(instrument.max_size):
+        raise _Whole(wording.INVALID_SIZE)
+    if price > int(instrument.max_price):
+        raise _Whole(wording.REFERENCE_PRICE)
+    cloid = "" if order.c is UNSET else order.c.lower()
+    return OrderRequest(
+        order.a,
+        1 if order.b else -1,
+        price,
+        size,
+        tif,
+        reduce_only=order.r,
+        cloid=cloid,
+        trigger_price=trigger,
+        is_market=is_market,
+        take_profit=take_profit,
+    )
+
+
+def _price(instrument: Instrument, text: str) -> int | None:
+    """Return a price in the instrument's units, None when it has more decimals than they do. Raises _Whole."""
+    try:
+        return parse_decimal(text, int(instrument.price_scale))
+    except ValueError:
+        try:
+            parse_decimal(text, 30)
+        except ValueError:
+            raise _Whole(wording.INVALID_PRICE) from None
+        return None
+
+
+def response_of(instruments: list[Instrument], building: Building, answered: ActionAnswered) -> dict[str, Any]:
+    """Return the answer on the wire."""
+    if answered.error:
+        return {"status": "err", "response": answered.error}
+    if building.kind == "default":
+        return {"status": "ok", "response": {"type": "default"}}
+    if building.kind == "modify":
+        answer = answered.answers[0]
+        if answer.kind == REFUSED:
+            return {"status": "err", "response": answer.text}
+        return {"status": "ok", "response": {"type": "default"}}
+    told = iter(answered.answers)
+    elements: list[Any] = []
+    for place in range(building.elements):
+        if place in building.refused:
+            elements.append({"error": building.refused[place]})
+            continue
+        answer = next(told)
+        index = _instrument_index(building, place)
+        elements.append(_status(instruments[index] if 0 <= index < len(instruments) else None, answer))
+    return _statuses("cancel" if building.kind == "cancel" else "order", elements)
+
+
+def _instrument_index(building: Building, place: int) -> int:
+    """Return which instrument an element that was answered is of."""
+    action = building.action
+    reached = place - sum(1 for at in building.refused if at < place)
+    if isinstance(action, live.Place):
+        return int(action.orders[reached].instrument)
+    if isinstance(action, live.Modify):
+        return int(action.changes[reached].order.instrument)
+    return -1
+
+
+def _statuses(kind: str, elements: list[Any]) -> dict[str, Any]:
+    return {"status": "ok", "response": {"type": kind, "data": {"statuses": elements}}}
+
+
+def _status(instrument: Instrument | None, answer: Answer) -> Any:
+    if answer.kind == SUCCESS:
+        return "success"
+    if answer.kind == REFUSED:
+        return {"error": answer.text}
+    if answer.kind == RESTS:
+        resting: dict[str, Any] = {"oid": int(answer.oid)}
+        if answer.cloid:
+            resting["cloid"] = answer.cloid
+        return {"resting": resting}
+    if answer.kind == FILLS and instrument is not None:
+        filled: dict[str, Any] = {
+            "totalSz": size_text(instrument, int(answer.filled_size)),
+            "avgPx": mean_price_text(instrument, int(answer.filled_value), int(answer.filled_size)),
+            "oid": int(answer.oid),
+        }
+        if answer.cloid:
+            filled["cloid"] = answer.cloid
+        return {"filled": filled}
+    return "waitingForTrigger" if answer.kind == WAITS_FOR_TRIGGER else "waitingForFill"
