@@ -75,13 +75,13 @@ def test_known_values_come_back_within_the_stated_error(report: Report) -> None:
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    """Twelve markets of ten minutes: 95 % intervals of a, k and sigma, a little narrow on so few blocks."""
+    """Eight markets of ten minutes: 95 % intervals of a, k and sigma, a little narrow on so few blocks."""
     covered = 0
-    for seed in range(12):
+    for seed in range(8):
         tape = known_market(a=A, k=K, sigma=SIGMA, minutes=10, seed=seed + 50)
         (one,) = calibrate_tape(tape, [], horizon_ns=S).found
         covered += covers(one.a, A) + covers(one.k, K) + covers(one.volatility.sigma, SIGMA)
-    assert covered >= 29
+    assert covered >= 19
 
 
 def test_noise_is_told_apart_from_volatility(report: Report) -> None:
@@ -230,7 +230,7 @@ def test_the_command_writes_a_configuration_that_trades(tape_file: Path, tmp_pat
     assert set(draft.settings.strategies) == {"market_making_BTC", "market_making_ETH"}
     assert draft.settings.strategies["market_making_ETH"].instruments == ["ETH"]
     with Tape.open(tape_file) as tape:
-        prepared, finished = run_tape(tape_after(tape, START_NS + 900 * S), draft, tmp_path / "journal")
+        prepared, finished = run_tape(tape_after(tape, START_NS + 1620 * S), draft, tmp_path / "journal")
     assert finished.closing["decisions"] > 1000
     assert float(prepared.session.plan.desks[0].params["k"]) == pytest.approx(K, rel=0.1)
 
