@@ -148,7 +148,7 @@ async def make_market(loopback: Any, market: str, seed: int, block_ms: int) -> C
                 instrument.price_scale,
                 instrument.size_scale,
             ):
-                raise UserError(f"{instrument.name} has other decimals on this tape than at the venue", "use another tape")
+                raise UserError(f"{instrument.name} has other decimals here", "use another tape")
         if all(at < 0 for at in coins):
             raise UserError(f"{name} has none of the listed coins", "list what it has: --coins")
         return TapeMarket(loopback, tape.stream("exchange"), coins).step

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hatmanifesto.cli import backtest, calibrate, demo, journal, orders, replay, tape
+from hatmanifesto.cli import backtest, calibrate, control, demo, exchange, journal, orders, replay, run, tape
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -47,6 +47,19 @@ app.command("calibrate", epilog="Example: hat calibrate btc.tape --instrument BT
 app.command("demo", epilog="Example: hat demo --out runs/first")(demo.demo)
 app.command("replay", epilog="Example: hat replay runs/first/journal --until 2025-09-04T20:00:00Z")(replay.replay)
 app.command("orders", epilog="Example: hat orders runs/first --why --count 5")(orders.orders)
+app.command("exchange", epilog="Example: hat exchange --port 3001 --market agents --fund 0xADDRESS=5000")(
+    exchange.exchange
+)
+app.command("run", epilog="Example: hat run --config maker.toml --for 10m")(run.run)
+app.command("status", epilog="Example: hat status --folder sessions/maker")(control.status)
+app.command("positions", epilog="Example: hat positions --json")(control.positions)
+app.command("pause", epilog='Example: hat pause --desk BTC --reason "before the announcement"')(control.pause)
+app.command("resume", epilog="Example: hat resume")(control.resume)
+app.command("flatten", epilog="Example: hat flatten --slippage-bps 30")(control.flatten)
+app.command("cancel", epilog="Example: hat cancel 4194304")(control.cancel)
+app.command("set", epilog="Example: hat set risk.account.max_open_orders=20")(control.set_values)
+app.command("reconcile", epilog="Example: hat reconcile")(control.reconcile)
+app.command("stop", epilog="Example: hat stop --flatten")(control.stop)
 app.add_typer(tape.app, name="tape")
 app.add_typer(journal.app, name="journal")
 

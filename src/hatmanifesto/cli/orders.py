@@ -7,17 +7,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hatmanifesto.cli.output import JsonOption, command
+from hatmanifesto.cli.control import FolderOption, running
+from hatmanifesto.cli.output import JsonOption, Output, command
 
 
 def orders(
-    place: Annotated[Path, typer.Argument(metavar="RUN_OR_JOURNAL", help="A run's folder, or a journal.")],
+    place: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN_OR_JOURNAL", help="A run's folder, or a journal; left out: the running session."),
+    ] = None,
     why: Annotated[bool, typer.Option("--why", help="Say why each was sent, kept and cancelled.")] = False,
     order: Annotated[int, typer.Option("--order", help="Only this order id.", min=0)] = 0,
     count: Annotated[int, typer.Option(help="The last so many orders.", min=1)] = 30,
+    folder: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List orders; with --why say why the router sent, kept and cancelled them.
+    """List orders, of a run or those live in a session; with --why say why the router sent, kept and cancelled them.
 
     The terms are fill chance, what posting saves, adverse selection, opportunity cost, age, queue and budgets. Only
     the router policy `expected_value` explains itself; the others keep or requote by rule.
@@ -25,6 +30,9 @@ def orders(
     with command(as_json) as output:
         from hatmanifesto.backtest.order_reasons import journal_of, read_reasons
 
+        if place is None:
+            live_orders(output, folder)
+            return
         path = journal_of(place)
         found = read_reasons(path, order=order, count=count)
         rows = found.orders
@@ -49,6 +57,15 @@ def orders(
                 plain(out, f"the last {len(rows)} of {found.seen:,} orders; --count shows more")
 
         output.result(payload, render)
+
+
+def live_orders(output: Output, folder: Path | None) -> None:
+    """Show what works in a running session."""
+    from hatmanifesto.cli.live_view import orders_table
+    from hatmanifesto.trading.control import ask
+
+    answer = ask(running(folder), {"do": "orders"})
+    output.result(answer, lambda console: console.print(orders_table(answer["orders"], most=1_000)))
 
 
 def show_orders(out: Console, rows: list[dict[str, Any]]) -> None:

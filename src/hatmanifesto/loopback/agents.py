@@ -19,7 +19,11 @@ class AgentsDriver:
         before = len(loopback.exchange.floor.accounts)
         self.markets = [
             AgentsMarket(
-                loopback.exchange, index, MARKETS[market.name], random.Random(rng.getrandbits(64)), block_ns=block_ms * 10**6
+                loopback.exchange,
+                index,
+                MARKETS[market.name],
+                random.Random(rng.getrandbits(64)),
+                block_ns=block_ms * 10**6,
             )
             for index, market in enumerate(loopback.markets)
         ]

@@ -304,6 +304,7 @@ class LiveSession:
         values["stopped"] = self.stop_why or "asked to"
         if self._writer is not None and trader.failure is None:
             trader.checkpoint()
+            trader.begun = False  # deaf from here on: the journal is closed
             self.session.recorder.flush()
             self._writer.close(self.clock(), values)
         summary = Summary(
@@ -355,6 +356,8 @@ class LiveSession:
 
     def abandon(self) -> None:
         """Let go of everything at once, as a killed process does: nothing is cancelled and nothing is said."""
+        if self._writer is not None and self.started_ns:
+            self.trader.begun = False
         stop_tasks(self._tasks)
         if self._timer is not None:
             self._timer.cancel()
