@@ -113,7 +113,7 @@ def _signed(text: str) -> Text:
 
 def short(text: str) -> str:
     """Return money with two decimals, cut off."""
-    whole, point, fraction = text.partition(".")
+    whole, _, fraction = text.partition(".")
     return f"{whole}.{(fraction + '00')[:2]}"
 
 

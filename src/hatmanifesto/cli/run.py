@@ -41,6 +41,7 @@ max_position = "1000 USD"
 answer_timeout = "2s"
 """
 READY_S = 30.0
+UNATTENDED_S = 60.0
 STOP_S = 30.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 
@@ -62,6 +63,9 @@ def run(
     """Trade until --for is over or Ctrl-C: withdraw, compare with the venue, and print the session's summary."""
     with command(as_json) as voice:
         seconds = None if duration is None else _seconds(duration)
+        if seconds is None and config is None and not voice.out.is_terminal:
+            voice.note(f"no terminal: the session ends after {UNATTENDED_S:.0f} s; --for says otherwise")
+            seconds = UNATTENDED_S
         with contextlib.ExitStack() as stack:
             session = Supervisor(voice, folder or _free_folder(config), changes or [], seconds, show and not as_json)
             if config is None:
@@ -301,13 +305,16 @@ def _nothing() -> Iterator[None]:
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:
     """Print a session's summary as a table."""
-    table = Table(title=f"session {summary['session']}: {summary['stopped']}", show_header=False)
-    table.add_column(style="dim")
+    console.print(f"session {summary['session']} ended: {summary['stopped']}", markup=False, highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", min_width=16)
     table.add_column(justify="right")
-    for name in ("seconds", "equity", "cash", "max_drawdown", "decisions", "orders_placed", "orders_denied",
-                 "cancels_sent", "faults"):  # fmt: skip
-        table.add_row(name.replace("_", " "), str(summary[name]))
-    for coin, position in summary["positions"].items():
-        table.add_row(f"{coin} position", str(position["size"]))
+    for name in ("seconds", "equity", "profit", "fees", "funding", "max_drawdown", "traded", "maker_ratio", "fills",
+                 "decisions", "orders_placed", "orders_denied", "cancels_sent", "faults"):  # fmt: skip
+        table.add_row(name.replace("_", " "), "-" if summary[name] is None else str(summary[name]))
+    for entry in summary["positions"]:
+        table.add_row(f"{entry['instrument']} position", entry["size"])
+    for difference in summary["differences"]:
+        table.add_row("differs", difference, style="red")
     console.print(table)
-    console.print(f"journal {summary['journal']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"journal  {summary['journal']}", markup=False, highlight=False, soft_wrap=True)

@@ -23,8 +23,8 @@ from hatmanifesto.trading.control import ControlServer
 from hatmanifesto.trading.guard import Guard
 from hatmanifesto.trading.heartbeat import Beats, GuardWatch
 from hatmanifesto.trading.recovery import SUFFIX
-from hatmanifesto.trading.session import JOURNALS, LiveSession, Summary, instrument_names
-from hatmanifesto.trading.status import money
+from hatmanifesto.trading.session import JOURNALS, LiveSession, instrument_names
+from hatmanifesto.trading.status import summary_of
 from hatmanifesto.trading.venues import address_of, key_of, make_venue
 
 EXIT_FAILED: Final = 1
@@ -45,8 +45,8 @@ def say(words: str) -> None:
     tell({"say": words})
 
 
-async def trade(folder: Path, config: Path | None, changes: list[str], seconds: float | None) -> Summary:
-    """Run one session to its end."""
+async def trade(folder: Path, config: Path | None, changes: list[str], seconds: float | None) -> dict[str, Any]:
+    """Run one session to its end and return its summary."""
     draft = load(config, changes)
     settings = draft.settings.venue
     clock = WallClock()
@@ -71,7 +71,8 @@ async def trade(folder: Path, config: Path | None, changes: list[str], seconds: 
         tell({"ready": {"session": live.number, "journal": str(folder / JOURNALS / f"{live.number:08d}{SUFFIX}")}})
         await live.run(seconds)
         say(f"stopping: {live.stop_why}")
-        return await live.stop()
+        ended = await live.stop()
+        return {**summary_of(live), "journal": str(ended.journal), "stopped": ended.stopped}
     finally:
         await server.close()
         # after a failure the guard still looks whether anything is left at the venue
@@ -108,20 +109,6 @@ async def guard(folder: Path, config: Path | None, changes: list[str]) -> dict[s
         beats.guard_ended()
 
 
-def described(summary: Summary, scale: int) -> dict[str, Any]:
-    """Return a summary as JSON values, money as text."""
-    values = dict(summary.values)
-    for name in ("equity", "cash", "peak_equity", "max_drawdown"):
-        values[name] = money(values[name], scale)
-    return {
-        "session": summary.number,
-        "journal": str(summary.journal),
-        "seconds": round(summary.seconds, 1),
-        "stopped": summary.stopped,
-        **values,
-    }
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one process; see the module's text."""
     parser = argparse.ArgumentParser(prog="hatmanifesto.trading.process", description=(__doc__ or "").split("\n")[0])
@@ -143,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the process's last words
         tell({"error": {"message": f"{type(error).__name__}: {error}", "remedy": "see the journal's last records"}})
         return EXIT_FAILED
-    tell({"summary": described(summary, int(summary.values.get("money_scale", 6)))})
+    tell({"summary": summary})
     return 0
 
 

@@ -69,6 +69,20 @@ def status(live: LiveSession) -> dict[str, Any]:
     }
 
 
+def summary_of(live: LiveSession) -> dict[str, Any]:
+    """Return how a session ended: its status without what only matters while it runs, and its positions."""
+    told = status(live)
+    for name in ("state", "held_by", "desks_held", "untrusted", "reconciled_seconds_ago"):
+        del told[name]
+    return {
+        **told,
+        "seconds": told.pop("running_seconds"),
+        "max_drawdown": money(int(live.session.portfolio.max_drawdown), live.session.plan.money_scale),
+        "faults": sum(told["faults"].values()),
+        "positions": positions(live),
+    }
+
+
 def orders(live: LiveSession) -> list[dict[str, Any]]:
     """Return every live order, oldest first."""
     session = live.session
