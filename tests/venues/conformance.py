@@ -215,14 +215,15 @@ class VenueConformance:
             taker.place(1, -1, price, size)
             await taker.told(1, "reject")
             assert taker.last_reason(1) == reasons.VENUE_POST_ONLY
-            taker.place(2, -1, price * 2, size, IMMEDIATE_OR_CANCEL)
+            above = int(taker.instrument.snap(price * 105 // 100, -1))
+            taker.place(2, -1, above, size, IMMEDIATE_OR_CANCEL)
             await until(lambda: bool(taker.diary.triggers(2)))
             assert taker.diary.triggers(2)[-1] in ("reject", "expire")
             assert taker.last_reason(2) == reasons.VENUE_NO_MATCH
             taker.place(3, 1, price, int(taker.instrument.lot_size))
             await taker.told(3, "reject")
             assert taker.last_reason(3) == reasons.VENUE_MIN_NOTIONAL
-            taker.place(4, -1, price * 2, size, GOOD_TILL_CANCEL, reduce_only=True)
+            taker.place(4, -1, above, size, GOOD_TILL_CANCEL, reduce_only=True)
             await taker.told(4, "reject")
             assert taker.last_reason(4) == reasons.VENUE_REDUCE_ONLY
             assert not taker.diary.fills

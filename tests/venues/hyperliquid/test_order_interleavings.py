@@ -74,9 +74,7 @@ class Engine(Diary):
             assert self.state in (OPEN, PARTIALLY_FILLED, CANCEL_PENDING)
 
     def on_outcome_unknown(self, now_ns: int, order_id: int) -> None:
-        if self.state not in DONE:
-            self.step(TIME_OUT)
-            self.pursue(now_ns)
+        self.time_out(now_ns)
 
     def pursue(self, now_ns: int) -> None:
         self.desk.gateway.cancel(now_ns, 1, 0)
@@ -92,6 +90,12 @@ class Engine(Diary):
             self.step(FILL_LATE)
         else:
             self.step(FILL_WHOLE if self.filled == SIZE else FILL_PART)
+
+    def time_out(self, now_ns: int) -> None:
+        """An answer is overdue, as the engine's own deadlines say."""
+        if self.state in (SUBMITTED, CANCEL_PENDING, UNKNOWN):
+            self.step(TIME_OUT)
+            self.pursue(now_ns)
 
     def ask_to_cancel(self, now_ns: int) -> None:
         if (self.state, REQUEST_CANCEL) in TRANSITIONS:
@@ -302,7 +306,7 @@ def play(desk: Desk, engine: Engine, truth: Truth, move: str, pick: int) -> None
 
 def settle(desk: Desk, engine: Engine, truth: Truth) -> None:
     """Let everything arrive, and time pass, until the engine knows; an order that works is cancelled."""
-    for _ in range(200):
+    for second in range(200):
         truth.collect()
         while truth.requests:
             truth.execute(0)
@@ -318,6 +322,8 @@ def settle(desk: Desk, engine: Engine, truth: Truth) -> None:
             return
         if engine.state in (OPEN, PARTIALLY_FILLED):
             engine.ask_to_cancel(desk.now)
+        elif second % 5 == 4:
+            engine.time_out(desk.now)
         desk.now += SECOND
         desk.gateway.tick(desk.now)
         if engine.state not in DONE and not truth.requests:
