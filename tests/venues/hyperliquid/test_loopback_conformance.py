@@ -1,4 +1,4 @@
-"""The Hyperliquid adapter passes the conformance suite against the loopback exchange, over its real HTTP and WebSocket."""
+"""The Hyperliquid adapter passes the conformance suite against the loopback exchange, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
