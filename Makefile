@@ -2,9 +2,10 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint test-compiled test-interpreted sanitize bench soak lock clean
+.PHONY: help setup run demo test lint test-compiled test-interpreted sanitize bench soak lock clean
 
 PYTEST_ARGS ?=
+RUN_ARGS ?=
 BENCH_ARGS ?=
 UV := uv==0.13.9
 BIN := .venv/bin
@@ -16,7 +17,10 @@ help: ## list the targets
 setup: ## make .venv: locked dependencies and a compiled build; only what changed is done again
 	@.ci/environment
 
-run: setup ## the demonstration: a maker on the simulated exchange, on this machine
+run: setup ## paper trading: a maker on the loopback exchange of this machine (RUN_ARGS="--for 5m")
+	@$(BIN)/hat run $(RUN_ARGS)
+
+demo: setup ## a backtest from a recording (or a made market) to a report
 	@$(BIN)/hat demo
 
 test: lint test-compiled test-interpreted ## lint, types, import arrows, and the tests of both builds
