@@ -1,7 +1,7 @@
 """Keccak-256, the hash of Ethereum (not NIST's SHA3-256).
 
-`keccak256` goes through pycryptodome's public class: 9 µs a call. An order needs three, so `Keccak256` keeps one
-state of the same C code and resets it: 3.5 µs. It holds state and cffi lets go of the interpreter lock during a
+`keccak256` goes through pycryptodome's public class: 6-9 µs a call. An order needs three, so `Keccak256` keeps one
+state of the same C code and resets it: 2.5-4 µs. It holds state and cffi lets go of the interpreter lock during a
 call, so every signer has its own and stays on one thread. (A Keccak of our own, compiled by mypyc, took 3.3-4.9 µs on
 the same machine: not worth keeping.)
 """
