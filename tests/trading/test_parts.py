@@ -1,0 +1,272 @@
+"""The parts of a live session, each by itself."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatmanifesto.config.changes import changes
+from hatmanifesto.config.checkpoint import PositionState
+from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.settings import parse
+from hatmanifesto.errors import UserError
+from hatmanifesto.simulation.live.actions import Place
+from hatmanifesto.simulation.live.orders import OrderRequest
+from hatmanifesto.trading.clock import WallClock
+from hatmanifesto.trading.control import SOCKET, ControlServer, ask
+from hatmanifesto.trading.guard import alive
+from hatmanifesto.trading.heartbeat import Beats
+from hatmanifesto.trading.loop_times import LoopTimes
+from hatmanifesto.trading.recovery import LastSession, carry_over, find_last
+from hatmanifesto.trading.seen import KEPT, Booked
+from hatmanifesto.trading.session import JOURNALS, LiveSession
+from support.local_venue import Faults, LocalExchange, LocalVenue
+from support.virtual_time import VirtualLoop, run_virtually
+from trading.test_crashes import BEGIN_NS, draft, instruments
+
+
+def test_a_clock_that_is_set_back_stands_still_until_it_has_caught_up() -> None:
+    told = iter([100, 200, 150, 190, 201])
+    clock = WallClock(lambda: next(told))
+    assert [clock() for _ in range(5)] == [100, 200, 200, 200, 201]
+    assert clock.behind_ns == 0
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=200))
+def test_loop_times_name_a_quantile_to_an_eighth(durations: list[int]) -> None:
+    times = LoopTimes()
+    for duration in durations:
+        times.add(duration)
+    ranked = sorted(durations)
+    for share in (0.01, 0.5, 0.99, 1.0):
+        true = ranked[max(0, -(-int(share * 1000) * len(ranked) // 1000) - 1)]
+        found = times.quantile_ns(share)
+        assert true <= found <= max(true * 9 // 8 + 1, 1)
+    assert times.longest_ns == ranked[-1]
+
+
+def test_what_was_booked_is_known_again_and_the_oldest_is_forgotten_at_last() -> None:
+    booked = Booked()
+    assert booked.is_new_fill(1_000_000, 0, 7)
+    assert not booked.is_new_fill(1_999_999, 0, 7)  # the same millisecond, market and trade
+    assert booked.is_new_fill(1_000_000, 1, 7)
+    assert booked.is_new_fill(2_000_000, 0, 7)
+    assert booked.is_new_funding(3_600_000_000_000, 0)
+    assert not booked.is_new_funding(3_600_400_000_000, 0)
+    assert booked.repeated == 2
+    for trade in range(KEPT):
+        booked.is_new_fill(5_000_000, 0, trade)
+    assert booked.is_new_fill(1_000_000, 0, 7)
+
+
+def test_heartbeats_are_seen_by_the_other_side(tmp_path: Path) -> None:
+    one, other = Beats(tmp_path), Beats(tmp_path)
+    one.clear()
+    assert other.trader() == (0, 0)
+    assert other.guard_age_s() == float("inf")
+    one.trader_beats()
+    other.guard_beats()
+    assert other.trader()[1] == os.getpid()
+    assert one.guard_age_s() < 5
+    one.trader_ended()
+    other.guard_ended()
+    assert other.trader()[0] == -1
+    assert one.guard_age_s() == float("inf")
+    assert alive(os.getpid())
+    assert not alive(2**22 + 12_345)
+
+
+# -- carrying a session over ------------------------------------------------------------------------------
+
+
+def a_last(tmp_path: Path) -> LastSession:
+    """Trade for a while, stop in order, and read the journal."""
+    loop = VirtualLoop(BEGIN_NS)
+    local = LocalExchange(loop, 3, instruments())
+
+    async def story() -> None:
+        market = loop.create_task(local.run())
+        await asyncio.sleep(0.5)
+        session = LiveSession(draft(), tmp_path, LocalVenue(local, Faults(), 1), loop.now_ns)
+        await session.start()
+        await session.run(8)
+        await session.stop()
+        market.cancel()
+
+    run_virtually(story(), loop)
+    last = find_last(tmp_path / JOURNALS)
+    assert last is not None
+    return last
+
+
+def test_the_next_session_begins_where_the_last_one_ended_by_name_not_by_place(tmp_path: Path) -> None:
+    last = a_last(tmp_path)
+    assert last.closed
+    plan = last.plan
+    turned = msgspec.structs.replace(
+        plan,
+        instruments=plan.instruments[::-1],
+        desks=[msgspec.structs.replace(desk, instrument=1 - desk.instrument) for desk in plan.desks],
+    )
+    state, notes = carry_over(last, turned)
+    assert notes == []
+    assert state.holdings == last.state.holdings[::-1]
+    assert state.desks == last.state.desks
+    assert state.order_seq == last.state.order_seq > 0
+    # without positions an instrument may go; its money stays
+    flat = last._replace(
+        state=msgspec.structs.replace(
+            last.state,
+            holdings=[last.state.holdings[0], PositionState(realized=70, fees=20, rebates=5, funding=-1)],
+            desks=[last.state.desks[0], PositionState()],
+        )
+    )
+    fewer = msgspec.structs.replace(plan, instruments=plan.instruments[:1], desks=plan.desks[:1])
+    state, _ = carry_over(flat, fewer)
+    assert state.deposit == last.state.deposit + 70 - 20 + 5 - 1
+
+
+def test_a_position_is_never_forgotten_by_a_new_configuration(tmp_path: Path) -> None:
+    last = a_last(tmp_path)
+    held = msgspec.structs.replace(last.state, holdings=[PositionState(size=5, cost=500)] * 2)
+    fewer = msgspec.structs.replace(last.plan, instruments=last.plan.instruments[1:], desks=[])
+    with pytest.raises(UserError, match="AAA has an open position but is not traded"):
+        carry_over(last._replace(state=held), fewer)
+    other = [msgspec.structs.replace(entry, size_scale=2) for entry in last.plan.instruments]
+    with pytest.raises(UserError, match="AAA is counted in other units"):
+        carry_over(last, msgspec.structs.replace(last.plan, instruments=other))
+    renamed = [msgspec.structs.replace(last.plan.strategies[0], name="another")]
+    state, notes = carry_over(last._replace(state=msgspec.structs.replace(held, desks=held.holdings)),
+                              msgspec.structs.replace(last.plan, strategies=renamed))  # fmt: skip
+    assert [position.size for position in state.holdings] == [5, 5]
+    assert [position.size for position in state.desks] == [0, 0]
+    assert len(notes) == 2
+
+
+def test_a_damaged_journal_stops_the_start_and_a_torn_one_is_mended(tmp_path: Path) -> None:
+    a_last(tmp_path)
+    (journal,) = (tmp_path / JOURNALS).glob("*.journal")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-9])
+    last = find_last(tmp_path / JOURNALS)
+    assert last is not None
+    assert "ended inside a group" in last.notes[0]
+    journal.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    with pytest.raises(UserError, match=r"changed|damaged"):
+        find_last(tmp_path / JOURNALS)
+    assert find_last(tmp_path / "nothing") is None
+
+
+# -- reconciliation ---------------------------------------------------------------------------------------
+
+
+def test_what_is_not_ours_is_reported_and_left_alone_and_a_strange_position_stops_new_risk(tmp_path: Path) -> None:
+    loop = VirtualLoop(BEGIN_NS)
+    local = LocalExchange(loop, 5, instruments())
+
+    async def story() -> LiveSession:
+        market = loop.create_task(local.run())
+        await asyncio.sleep(0.5)
+        foreign = OrderRequest(0, 1, 90_000, 100, 0, cloid="0x" + "77" * 16)
+        local.exchange.submit(local.account, Place([foreign]))
+        await asyncio.sleep(0.3)
+        session = LiveSession(draft(), tmp_path, LocalVenue(local, Faults(), 1), loop.now_ns)
+        await session.start()
+        found = session.reconciler.last
+        assert found is not None
+        assert [difference.what for difference in found.differences] == ["open orders that are not ours"]
+        assert found.whole
+        await session.run(2)
+        # somebody trades the account beside us, and we are never told
+        holding = local.exchange.account(local.account).holdings[1]
+        holding.position.apply_fill(1, local.mid[1], 7, 0, True)
+        found = await session.reconciler.run("asked for")
+        assert not found.whole
+        assert any("BBB position" in difference.text() for difference in found.differences)
+        assert session.session.risk.account_overrides[1] == 2  # reduce only
+        holding.position.apply_fill(-1, local.mid[1], 7, 0, True)
+        assert (await session.reconciler.run("asked for")).whole
+        assert session.session.risk.account_overrides[1] == 0
+        await session.stop()
+        market.cancel()
+        return session
+
+    run_virtually(story(), loop)
+    assert [order.cloid for order in local.exchange.account(local.account).orders.values()] == ["0x" + "77" * 16]
+
+
+# -- changes while it runs --------------------------------------------------------------------------------
+
+
+def plan_with(**sections: dict) -> object:  # type: ignore[type-arg]
+    settings = {
+        "strategies": {
+            "maker": {"class": "touch_joiner", "params": {"order_size": "1 coin", "max_position": "5 coins"}}
+        }
+    }
+    return resolve(parse(settings | sections), instruments(), {0: 100, 1: 100}).plan
+
+
+def test_limits_and_parameters_can_change_and_everything_else_is_refused() -> None:
+    old = plan_with()
+    new = plan_with(
+        risk={"account": {"max_open_orders": 7}, "instrument": {"BBB": {"max_position_notional": 77}}},
+        strategies={
+            "maker": {
+                "class": "touch_joiner", "max_notional": 900,
+                "params": {"order_size": "2 coins", "max_position": "5 coins"},
+            }
+        },
+    )  # fmt: skip
+    found = changes(old, new)  # type: ignore[arg-type]
+    assert {(change["command"], change["name"]) for change in found} == {
+        ("set_limit", "max_open_orders"),
+        ("set_limit", "max_position_notional"),
+        ("set_limit", "max_notional"),
+        ("set_param", "order_size"),
+    }
+    assert changes(old, old) == []  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="answer_timeout_ns cannot change"):
+        changes(old, plan_with(engine={"answer_timeout": "9s"}))  # type: ignore[arg-type]
+
+
+# -- the control socket -----------------------------------------------------------------------------------
+
+
+def test_the_socket_is_its_owners_and_survives_nonsense(tmp_path: Path) -> None:
+    class Nobody:
+        folder = tmp_path
+
+    async def story() -> None:
+        server = ControlServer(Nobody(), lambda more: draft())  # type: ignore[arg-type]
+        (tmp_path / SOCKET).write_text("left behind")
+        await server.open()
+        assert (tmp_path / SOCKET).stat().st_mode & 0o077 == 0
+        for nonsense in (b"nonsense\n", b"[1]\n", b'{"do": 5}\n', b'{"do": "dance"}\n', b"\xff\xfe\n"):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET))
+            writer.write(nonsense)
+            answer = msgspec.json.decode(await asyncio.wait_for(reader.readline(), 5))
+            assert answer["error"]["remedy"]
+            writer.close()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET))
+        writer.write(b"x" * 200_000)
+        assert await asyncio.wait_for(reader.read(), 5) == b""  # cut off
+        writer.close()
+        with pytest.raises(UserError, match="no action 'dance'"):
+            await asyncio.to_thread(ask, tmp_path, {"do": "dance"})
+        await server.close()
+
+    asyncio.run(story())
+    with pytest.raises(UserError, match="no session runs"):
+        ask(tmp_path, {"do": "status"})
+
+
+def test_seeds_of_crash_runs_cover_every_fault() -> None:
+    from trading.test_crashes import faults_of
+
+    seen = {name for seed in range(200) for name, value in vars(faults_of(seed)).items() if value}
+    assert seen >= {"lost_request", "lost_answer", "repeated", "delayed", "unanswered_question", "disconnect"}
