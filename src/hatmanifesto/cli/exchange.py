@@ -4,9 +4,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,13 +13,20 @@ import typer
 from hatmanifesto.cli.output import JsonOption, Output, command
 from hatmanifesto.errors import UserError
 
+if TYPE_CHECKING:
+    from hatmanifesto.loopback.exchange import Loopback
+    from hatmanifesto.loopback.sources import MarketSource
+
 COINS = "BTC,ETH"
 
 
 def exchange(
     port: Annotated[int, typer.Option("--port", help="Where to listen on 127.0.0.1; 0 takes a free port.")] = 3001,
     market: Annotated[
-        str, typer.Option("--market", help="agents, replay:TAPE, or mirror (follows the real venue's public feed).")
+        str,
+        typer.Option(
+            "--market", help="agents, replay:TAPE, or mirror[:URL], which follows the real venue's public feed."
+        ),
     ] = "agents",
     coins: Annotated[str, typer.Option("--coins", help="What is listed, separated by commas.")] = COINS,
     fund: Annotated[
@@ -36,13 +42,10 @@ def exchange(
     as_json: JsonOption = False,
 ) -> None:
     """Serve /info, /exchange and /ws on 127.0.0.1 until SIGTERM or Ctrl-C, with funded development accounts."""
-    with command(as_json) as voice:
-        try:
-            import uvloop
+    import uvloop
 
-            uvloop.run(_serve(voice, port, market, coins, fund or [], faults, seed, block_ms, funding_seconds, limits))
-        except ImportError:
-            asyncio.run(_serve(voice, port, market, coins, fund or [], faults, seed, block_ms, funding_seconds, limits))
+    with command(as_json) as voice:
+        uvloop.run(_serve(voice, port, market, coins, fund or [], faults, seed, block_ms, funding_seconds, limits))
 
 
 async def _serve(
@@ -77,13 +80,14 @@ async def _serve(
     if faults is not None:
         dice = load_faults(faults)
         jump = dice.settings.clock_jump_s
-    step = await make_market(loopback, market, seed, block_ms)
+    source = await open_market(loopback, market, seed, block_ms)
     server = LoopbackServer(
-        loopback, step, block_ms=block_ms, limits=limits, faults=dice, clock=lambda: time.time() + jump
+        loopback, source.step, block_ms=block_ms, limits=limits, faults=dice, clock=lambda: time.time() + jump
     )
     try:
         taken = await server.open(port)
     except OSError as error:
+        await source.close()
         raise UserError(
             f"port {port} cannot be used: {error.strerror or error}", "choose another --port, or 0 for a free one"
         ) from error
@@ -111,6 +115,7 @@ async def _serve(
     for task in waiting:
         task.cancel()
     await server.close()
+    await source.close()
     if server.failure is not None:
         raise server.failure
     voice.note(f"stopped: {msgspec.json.encode(server.counts).decode()}")
@@ -127,33 +132,38 @@ def _funding(entry: str) -> tuple[str, int]:
         raise UserError(f"--fund {entry} is no funding", "write --fund 0xADDRESS=1000") from None
 
 
-async def make_market(loopback: Any, market: str, seed: int, block_ms: int) -> Callable[[int], None]:
+async def open_market(loopback: "Loopback", market: str, seed: int, block_ms: int) -> "MarketSource":
     """Return who acts before each block. UserError for a market that there is not."""
     kind, _, name = market.partition(":")
     if kind == "agents":
         from hatmanifesto.loopback.agents import AgentsDriver
 
-        return AgentsDriver(loopback, random.Random(seed), block_ms).step
+        return AgentsDriver(loopback, random.Random(seed), block_ms)
     if kind == "replay":
-        from hatmanifesto.backtest.tape.reader import Tape
-        from hatmanifesto.loopback.replayed import TapeMarket
-
-        if not name:
-            raise UserError("which tape?", "write --market replay:FILE.tape")
-        tape = Tape.open(Path(name))
-        coins = [loopback.by_coin.get(instrument.name, -1) for instrument in tape.instruments]
-        for instrument, at in zip(tape.instruments, coins, strict=True):
-            listed = loopback.instruments[at] if at >= 0 else None
-            if listed is not None and (listed.price_scale, listed.size_scale) != (
-                instrument.price_scale,
-                instrument.size_scale,
-            ):
-                raise UserError(f"{instrument.name} has other decimals here", "use another tape")
-        if all(at < 0 for at in coins):
-            raise UserError(f"{name} has none of the listed coins", "list what it has: --coins")
-        return TapeMarket(loopback, tape.stream("exchange"), coins).step
+        return _replayed(loopback, name)
     if kind == "mirror":
         from hatmanifesto.loopback.mirror import Mirror
+        from hatmanifesto.venues.hyperliquid.adapter import MAINNET_URL
 
-        return await Mirror.open(loopback)
+        return await Mirror.open(loopback, name or MAINNET_URL)
     raise UserError(f"there is no market {market!r}", "use agents, replay:TAPE or mirror")
+
+
+def _replayed(loopback: "Loopback", name: str) -> "MarketSource":
+    from hatmanifesto.backtest.tape.reader import Tape
+    from hatmanifesto.loopback.replayed import TapeMarket
+
+    if not name:
+        raise UserError("which tape?", "write --market replay:FILE.tape")
+    tape = Tape.open(Path(name))
+    coins = [loopback.by_coin.get(instrument.name, -1) for instrument in tape.instruments]
+    for instrument, at in zip(tape.instruments, coins, strict=True):
+        listed = loopback.instruments[at] if at >= 0 else None
+        if listed is not None and (listed.price_scale, listed.size_scale) != (
+            instrument.price_scale,
+            instrument.size_scale,
+        ):
+            raise UserError(f"{instrument.name} has other decimals on this tape than at the venue", "use another tape")
+    if all(at < 0 for at in coins):
+        raise UserError(f"{name} has none of the listed coins", "list what it has: --coins")
+    return TapeMarket(loopback, tape.stream("exchange"), coins)

@@ -38,3 +38,6 @@ class AgentsDriver:
                 self.loopback.rules.marks[index] = int(market.mark)
                 self.loopback.day_open[index] = self.loopback.day_open[index] or int(market.mark)
             self.loopback.funding_rates[index] = market.funding_rate
+
+    async def close(self) -> None:
+        """Nothing is held open."""

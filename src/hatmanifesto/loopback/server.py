@@ -190,7 +190,7 @@ class LoopbackServer:
             return web.Response(status=429, text="Too many connections")
         socket = web.WebSocketResponse(max_msg_size=LARGEST, compress=False, autoping=True)
         await socket.prepare(request)
-        connection = Socket(self, socket)
+        connection = Socket(self, socket, request.transport)
         self.connections.add(connection)
         try:
             await connection.serve()
@@ -222,15 +222,17 @@ class LoopbackServer:
 class Socket:
     """One WebSocket connection: a queue of messages out, and what comes in."""
 
-    def __init__(self, server: LoopbackServer, socket: web.WebSocketResponse) -> None:
+    def __init__(
+        self, server: LoopbackServer, socket: web.WebSocketResponse, transport: asyncio.Transport | None
+    ) -> None:
         self.server = server
         self.socket = socket
+        self._transport = transport
         self.stream = Connection(server.loopback, self.send)
         self._out: asyncio.Queue[bytes] = asyncio.Queue(QUEUED)
         self._messages = Window(MESSAGES_A_MINUTE if server.limits else 0)
         self._posts: set[asyncio.Task[None]] = set()
         self._sent_s = time.monotonic()
-        self._cut = False
 
     def send(self, message: bytes) -> None:
         """Queue a message, or what a fault makes of it; a reader that is too slow is cut off."""
@@ -240,18 +242,18 @@ class Socket:
             else:
                 self._queue(each)
         if self.server.faults.disconnects():
-            self._cut_off()
+            self.abort()
 
     def _queue(self, message: bytes) -> None:
         try:
             self._out.put_nowait(message)
         except asyncio.QueueFull:
-            self._cut_off()
+            self.abort()
 
-    def _cut_off(self) -> None:
-        if not self._cut and self.socket._req is not None and self.socket._req.transport is not None:
-            self._cut = True
-            self.socket._req.transport.abort()
+    def abort(self) -> None:
+        """Cut the connection without a word."""
+        if self._transport is not None:
+            self._transport.abort()
 
     async def serve(self) -> None:
         """Read until the connection ends."""

@@ -79,7 +79,7 @@ class LoopbackStage(Stage):
 
     async def cut(self) -> None:
         for connection in list(self.server.connections):
-            connection._cut_off()
+            connection.abort()
 
     async def lose_next_answer(self) -> None:
         self.faults.lose = True
