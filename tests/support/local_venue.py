@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.market_row import CHANNEL_BOOK, CHANNEL_TRADES, DEPTH, MORE, TRADE, make_meta, row_words
+from hatmanifesto.model.market_row import CHANNEL_BOOK, CHANNEL_TRADES, DEPTH, MORE, TRADE, make_meta
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
@@ -268,7 +268,7 @@ class LocalVenue(Venue):
         for at, (meta, price, size) in enumerate(changed):
             words += [now, self._now(), meta | (MORE if at < len(changed) - 1 else 0), price, size]
         packed = b"".join(word.to_bytes(8, "little", signed=True) for word in words)
-        self.listener.on_rows(self._now(), index, row_words(packed))
+        self.listener.on_rows(self._now(), index, packed)
 
     def _disconnect(self) -> None:
         """Both streams are gone for a while; what happens meanwhile is not told again."""
@@ -304,7 +304,7 @@ class LocalVenue(Venue):
             words += [now, now, make_meta(SNAPSHOT, side, CHANNEL_BOOK, index, flags), price, size]
         if words:
             packed = b"".join(word.to_bytes(8, "little", signed=True) for word in words)
-            self.listener.on_rows(now, index, row_words(packed))
+            self.listener.on_rows(now, index, packed)
 
     def order_changed(self, order: LiveOrder, status: str, now: int) -> None:
         parsed = parse_cloid(order.cloid)

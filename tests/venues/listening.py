@@ -1,10 +1,8 @@
 """A listener that writes down what it is told."""
 
+from array import array
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-from librt.vecs import vec
-from mypy_extensions import i64
 
 from hatmanifesto.model.market_row import CHANNEL_MASK, CHANNEL_NAMES, CHANNEL_SHIFT, FIRST, KIND_MASK, MORE, meta_side
 from hatmanifesto.model.order_state import Trigger
@@ -64,9 +62,9 @@ class Diary(VenueListener):
     def _clock(self, now_ns: int) -> None:
         self.last_ns = now_ns
 
-    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
+    def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
         self._clock(now_ns)
-        words = [int(word) for word in rows]
+        words = array("q", rows).tolist()
         assert len(words) % 5 == 0
         message = [
             Row(

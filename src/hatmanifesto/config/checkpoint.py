@@ -39,7 +39,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A session between two events, as far as it outlives the process: what rests at the venue is asked for anew.
 
     `holdings` and `marks` follow the plan's instruments, `desks` its desks. `last_fill_ns` is the venue's stamp of the
-    newest booked fill; `deposit` includes transfers since the account began.
+    newest booked fill, `booked_from_ns` that of the account as the first session found it; `deposit` includes transfers.
     """
 
     version: int = CHECKPOINT_VERSION
@@ -53,9 +53,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     overrides: list[int] = []
     last_fill_ns: int = 0
     last_funding_ns: int = 0
+    booked_from_ns: int = 0
 
     @classmethod
-    def of(cls, session: Session, last_fill_ns: int = 0, last_funding_ns: int = 0) -> Self:
+    def of(cls, session: Session, last_fill_ns: int = 0, last_funding_ns: int = 0, booked_from_ns: int = 0) -> Self:
         """Read a session."""
         portfolio = session.portfolio
         return cls(
@@ -69,6 +70,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             overrides=list(session.risk.account_overrides),
             last_fill_ns=last_fill_ns,
             last_funding_ns=last_funding_ns,
+            booked_from_ns=booked_from_ns,
         )
 
     def restore(self, session: Session) -> None:

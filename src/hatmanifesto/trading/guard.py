@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from librt.vecs import vec
-from mypy_extensions import i64
 
 from hatmanifesto.journal.format import pack_blob
 from hatmanifesto.journal.writer import JournalWriter
@@ -40,7 +38,7 @@ Say = Callable[[str], None]
 class Deaf(VenueListener):
     """Hears nothing: the guard asks."""
 
-    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
+    def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
         pass
 
     def on_order_event(

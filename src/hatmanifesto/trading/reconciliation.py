@@ -118,7 +118,7 @@ class Reconciler:
     async def _book_missed(self) -> tuple[int, int]:
         trader, booked, venue = self.trader, self.trader.booked, self.venue
         repeated = booked.repeated
-        told = await venue.fills_since(max(0, booked.last_fill_ns - LOOK_BACK_NS))
+        told = await venue.fills_since(max(booked.from_ns, booked.last_fill_ns - LOOK_BACK_NS))
         for fill in told:
             trader.on_fill(
                 trader.clock(),
@@ -134,7 +134,7 @@ class Reconciler:
             )
         fills = len(told) - (booked.repeated - repeated)
         repeated = booked.repeated
-        paid = await venue.funding_since(max(0, booked.last_funding_ns - LOOK_BACK_NS))
+        paid = await venue.funding_since(max(booked.from_ns, booked.last_funding_ns - LOOK_BACK_NS))
         for payment in paid:
             trader.on_funding(trader.clock(), *payment)
         return fills, len(paid) - (booked.repeated - repeated)

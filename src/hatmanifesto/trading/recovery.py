@@ -79,7 +79,7 @@ def _read(path: Path, digest: str, closed: bool, notes: list[str]) -> LastSessio
     except (KeyError, msgspec.ValidationError) as error:
         remedy = "use the version that wrote it, or name another --folder"
         raise UserError(f"{path} was written by another version: {error}", remedy) from error
-    booked = Booked()
+    booked = Booked(state.booked_from_ns)
     # fills of the whole file are known, so that none is booked twice; the state is folded from the checkpoint on
     with JournalReader(path) as reader:
         fold = _Fold(plan, state, checkpoint.seq)

@@ -11,9 +11,13 @@ KEPT: Final = 200_000
 
 
 class Booked:
-    """Fills and funding payments that the engine has been told, by what is unique at the venue and in a journal."""
+    """Fills and funding payments that the engine has been told, by what is unique at the venue and in a journal.
 
-    def __init__(self) -> None:
+    What the venue stamped at or before `from_ns` is part of the account that the first session began with.
+    """
+
+    def __init__(self, from_ns: int = 0) -> None:
+        self.from_ns = from_ns
         self._fills: dict[tuple[int, int, int], None] = {}  # oldest first
         self._funding: dict[tuple[int, int], None] = {}
         self.last_fill_ns = 0
@@ -21,15 +25,18 @@ class Booked:
         self.repeated = 0
 
     def is_new_fill(self, exch_ts_ns: int, instrument: int, trade_id: int) -> bool:
-        """Remember a fill by its millisecond, instrument and trade id; False when it was known."""
-        if not self._remember(self._fills, (exch_ts_ns // 1_000_000, instrument, trade_id)):
+        """Remember a fill by its millisecond, instrument and trade id; False when it was known, or is in the account
+        that the first session began with."""
+        if exch_ts_ns <= self.from_ns or not self._remember(
+            self._fills, (exch_ts_ns // 1_000_000, instrument, trade_id)
+        ):
             return False
         self.last_fill_ns = max(self.last_fill_ns, exch_ts_ns)
         return True
 
     def is_new_funding(self, exch_ts_ns: int, instrument: int) -> bool:
         """Remember a payment by its second, since a stream and a history may stamp it some milliseconds apart."""
-        if not self._remember(self._funding, (exch_ts_ns // 1_000_000_000, instrument)):
+        if exch_ts_ns <= self.from_ns or not self._remember(self._funding, (exch_ts_ns // 1_000_000_000, instrument)):
             return False
         self.last_funding_ns = max(self.last_funding_ns, exch_ts_ns)
         return True

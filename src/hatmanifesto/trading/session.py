@@ -148,7 +148,7 @@ class LiveSession:
         strategies = checked_strategies(resolved.strategies)
         self.session = assemble(plan, strategies, outbox, self._writer, 0, instruments)
         state.restore(self.session)
-        booked = last.booked if last else Booked()
+        booked = last.booked if last else Booked(account.exch_ts_ns)
         booked.last_fill_ns = max(booked.last_fill_ns, state.last_fill_ns, 0 if last else account.exch_ts_ns)
         booked.last_funding_ns = max(booked.last_funding_ns, state.last_funding_ns, 0 if last else account.exch_ts_ns)
         self.trader = Trader(self.session, outbox, self.clock, self.number, booked)
@@ -158,7 +158,7 @@ class LiveSession:
         self.started_ns = self.clock()
         self.trader.begin(self._opening(last))
         try:
-            since = max(0, min(booked.last_fill_ns, booked.last_funding_ns) - LOOK_BACK_NS)
+            since = max(booked.from_ns, min(booked.last_fill_ns, booked.last_funding_ns) - LOOK_BACK_NS)
             await self.venue.start(self.trader, self.number, from_ns=since)
             outbox.venue = self.venue.gateway
         except VenueError as error:

@@ -9,20 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from librt.vecs import vec
-from mypy_extensions import i64
 
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.config.checkpoint import Checkpoint
 from hatmanifesto.config.commands import OVERRIDES, SOURCES, carry_out
 from hatmanifesto.core.risk_manager import FEED_SOURCE, HALT, KILL_SWITCH_SOURCE, RECONCILIATION_SOURCE
+from hatmanifesto.core.row_feeder import RowFeeder
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.format import pack_blob
 from hatmanifesto.journal.writer import JournalWriteError
 from hatmanifesto.model import record
-from hatmanifesto.model.market_row import WORD_LOCAL_TS
 from hatmanifesto.model.order_state import ACKNOWLEDGE, FIND_ABSENT, FIND_OPEN, OPEN, REFUSE_CANCEL, UNKNOWN
-from hatmanifesto.model.ports import NEVER
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.loop_times import LoopTimes
 from hatmanifesto.trading.outbox import Outbox
@@ -31,8 +28,6 @@ from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueListener
 
 _REPEATED: Final = frozenset({(OPEN, ACKNOWLEDGE)})
 _ONLY_WHEN_UNKNOWN: Final = frozenset({FIND_OPEN, FIND_ABSENT})
-MAX_OVERDUE: Final = 1_000
-"""Timers fired in one turn at most, so that an engine that never comes to rest is noticed."""
 
 
 class Trader(VenueListener):
@@ -41,6 +36,7 @@ class Trader(VenueListener):
     def __init__(self, session: Session, outbox: Outbox, clock: Clock, number: int, booked: Booked) -> None:
         self.session = session
         self.engine = session.engine
+        self._feeder = RowFeeder(session.engine)
         self.outbox = outbox
         self.clock = clock
         self.number = number
@@ -80,27 +76,15 @@ class Trader(VenueListener):
 
     # -- what the venue says ----------------------------------------------------------------------
 
-    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
+    def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
         """Take market rows, and fire the timers that lie between them."""
         if self._running():
             began = self.clock()
             try:
-                self._take_rows(rows)
+                self._feeder.take(rows)
             except BaseException as error:  # noqa: BLE001 - a strategy's own; the session ends with it
                 self._fail(error)
             self._end_turn(began)
-
-    def _take_rows(self, rows: vec[i64]) -> None:
-        engine = self.engine
-        at, end = 0, len(rows)
-        while at < end:
-            stamp = int(rows[at + WORD_LOCAL_TS])
-            if engine.next_timer_ns < stamp:
-                self._fire_timers(stamp)
-            taken = engine.on_rows(rows, at, end, NEVER, WORD_LOCAL_TS, 0)
-            if taken == at:
-                raise RuntimeError(f"the engine takes no row at {stamp} ns; this is a defect, please report it")
-            at = int(taken)
 
     def on_order_event(
         self, now_ns: int, order_id: int, trigger: int, reason: int, exch_ts_ns: int, venue_order_id: int
@@ -219,19 +203,10 @@ class Trader(VenueListener):
         now = self.clock()
         if self._running() and self.engine.next_timer_ns <= now:
             try:
-                self._fire_timers(now)
+                self._feeder.fire(now)
             except BaseException as error:  # noqa: BLE001 - see on_rows
                 self._fail(error)
             self._end_turn(now)
-
-    def _fire_timers(self, until: int) -> None:
-        engine = self.engine
-        for _ in range(MAX_OVERDUE):
-            due = int(engine.next_timer_ns)
-            if due > until:
-                return
-            engine.on_timer(max(due, int(engine.now)))
-        raise RuntimeError(f"the engine's timers do not come to rest at {until} ns; this is a defect, please report it")
 
     def command(self, command: Mapping[str, Any]) -> None:
         """Journal a command and carry it out. UserError when it cannot be done; it is in the journal all the same."""
@@ -295,7 +270,9 @@ class Trader(VenueListener):
 
     def _checkpoint(self, now: int) -> None:
         if self._running():
-            state = Checkpoint.of(self.session, self.booked.last_fill_ns, self.booked.last_funding_ns)
+            state = Checkpoint.of(
+                self.session, self.booked.last_fill_ns, self.booked.last_funding_ns, self.booked.from_ns
+            )
             self._blob(record.CHECKPOINT, now, state.as_json())
 
     def _fail(self, error: BaseException) -> None:

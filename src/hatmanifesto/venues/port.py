@@ -13,9 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from librt.vecs import vec
-from mypy_extensions import i64
-
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.ports import OrderGateway
 
@@ -41,8 +38,8 @@ class VenueListener(ABC):
     """What an adapter tells its driver."""
 
     @abstractmethod
-    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
-        """Take packed market rows (model.market_row), one or more whole messages of one instrument."""
+    def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
+        """Take packed market rows (model.market_row, little-endian), one or more whole messages of one instrument."""
 
     @abstractmethod
     def on_order_event(

@@ -5,12 +5,10 @@ last one taken, trades when their id is new, so the faster source wins each time
 Contexts carry no time: they come from the first source that is in order.
 """
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from librt.vecs import vec
-from mypy_extensions import i64
 
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.venues.hyperliquid.feed.rows import MS, RowMaker
@@ -202,7 +200,7 @@ class MarketFeed:
     def _tell(self, market: _Market, now_ns: int, words: list[int]) -> None:
         if words:
             self.counts["rows"] += len(words) // 5
-            self._listener.on_rows(now_ns, market.index, vec[i64](words))
+            self._listener.on_rows(now_ns, market.index, array("q", words).tobytes())
 
     # -- connections, age, nonsense ---------------------------------------------------------------
 
