@@ -28,7 +28,8 @@ NOTE: Final = "<!-- made by scripts/generate_reference.py from the code: do not 
 
 EXITS: Final = {
     0: "Done, and nothing is wrong.",
-    1: "Done, and something was found: damage (`hat journal verify`) or a difference (`hat replay`).",
+    1: "Done, and something was found: damage (`hat journal verify`) or a difference (`hat replay`); a session"
+    " that failed while it ran (`hat run`).",
     2: "It could not be done: a wrong option, a missing or damaged file, mistakes in the configuration, a"
     " strategy that failed. Standard error says what is wrong and what to do; nothing half-written is left.",
     EXIT_STALE_BUILD: "The compiled modules do not belong to the sources beside them. Run `make setup`.",
@@ -41,6 +42,17 @@ COMMAND_EXITS: Final = {
     "hat demo": _USUAL,
     "hat replay": (0, 1, 2, EXIT_STALE_BUILD, 130),
     "hat orders": _USUAL,
+    "hat exchange": _USUAL,
+    "hat run": (0, 1, 2, EXIT_STALE_BUILD, 130),
+    "hat status": _USUAL,
+    "hat positions": _USUAL,
+    "hat pause": _USUAL,
+    "hat resume": _USUAL,
+    "hat flatten": _USUAL,
+    "hat cancel": _USUAL,
+    "hat set": _USUAL,
+    "hat reconcile": _USUAL,
+    "hat stop": _USUAL,
     "hat tape import": _USUAL,
     "hat tape info": _USUAL,
     "hat tape synthetic": _USUAL,

@@ -39,7 +39,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A session between two events, as far as it outlives the process: what rests at the venue is asked for anew.
 
     `holdings` and `marks` follow the plan's instruments, `desks` its desks. `last_fill_ns` is the venue's stamp of the
-    newest booked fill, `booked_from_ns` that of the account as the first session found it; `deposit` includes transfers.
+    newest booked fill, `booked_from_ns` that of the account as the first session found it. `deposit` includes
+    transfers.
     """
 
     version: int = CHECKPOINT_VERSION
