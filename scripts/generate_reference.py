@@ -226,6 +226,9 @@ def router_meanings() -> dict[str, Meaning]:
         "imbalance_drift_bps": Meaning(
             "bps", "Added to D: where the mid is expected to go when all size at the best is on one side."
         ),
+        "imbalance_lean_bps": Meaning(
+            "bps", "Shift of prices when all size at the best is on one side; urgent orders only ever step back."
+        ),
         "improve_inside": Meaning("", "Whether the touch is a tick before the best price where the spread has room."),
         "quote_horizon": Meaning("ns to h", "Time over which the fill chance of a resting quote counts."),
         "cancel_cost_bps": Meaning("bps", "What queueing again must be worth more than the present place."),

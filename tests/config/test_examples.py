@@ -8,6 +8,7 @@ from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import replay_journal
 from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.resolve import resolve
+from hatmanifesto.config.router_settings import DEFAULTS, RouterRules
 from hatmanifesto.config.settings import Settings, load, parse
 from hatmanifesto.journal.reader import decode_columns
 from hatmanifesto.model.record import VIEW
@@ -56,6 +57,11 @@ def test_every_setting_appears_in_the_example():
     for part in ("fees", "funding", "margin"):
         for name in Settings().as_json()["exchange"][part]:
             assert name in raw["exchange"][part] or f"# {name} =" in text, f"exchange.{part}.{name} is not in {CONFIG}"
+    for name in RouterRules.model_fields:
+        assert name in raw["router"] or f"{name} = " in text, name
+    own = {name: value for name, value in raw["router"].items() if name not in ("account", "urgency")}
+    assert RouterRules.model_validate(own) == RouterRules.model_validate({name: DEFAULTS[name] for name in own})
+    assert raw["router"]["urgency"]["normal"] == DEFAULTS["urgency"]["normal"]
     for name in (
         "class",
         "instruments",

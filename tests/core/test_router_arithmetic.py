@@ -11,7 +11,7 @@ from hatmanifesto.core.portfolio import Desk, Holding
 from hatmanifesto.core.routing.budget import TokenBucket
 from hatmanifesto.core.routing.estimates import AdverseSelection, Average, MarketEstimates, Odds
 from hatmanifesto.core.routing.exits import ExitGuard
-from hatmanifesto.core.routing.fixed_point import PPB, PPM, bounded, exp_neg, root, share
+from hatmanifesto.core.routing.fixed_point import PPB, PPM, beyond, bounded, exp_neg, root, share
 from hatmanifesto.core.routing.intents import cap_price, improved_price, next_change, stage_at, touch_price
 from hatmanifesto.core.routing.queue_tracker import ahead_at, shown_at
 from hatmanifesto.core.routing.rules import Rules, UrgencyRules
@@ -122,27 +122,44 @@ def test_a_bucket_never_gives_more_than_burst_and_refill(per_minute: int, burst:
 # -- estimates ----------------------------------------------------------------------------------------------
 
 
-def test_the_fill_chance_follows_flow_queue_and_horizon() -> None:
+def chance(market: MarketEstimates, side: int, ahead: int, horizon: int, scale: int = PPM, price: int = 0) -> int:
+    price = price or (1000 if side > 0 else 1010)
+    return market.fill_chance(side, price, 1, ahead, 10, horizon, scale)
+
+
+def either(traded: float, through: float) -> float:
+    return PPM * (1 - (1 - traded) * (1 - through))
+
+
+def test_the_fill_chance_follows_flow_queue_horizon_and_volatility() -> None:
     market = MarketEstimates(30 * S, 10 * S)
     market.take(a_view())
-    # nothing known yet: 50 shown trade once in 10 s, so 50 of volume in 10 s: exp(-(ahead + size) / 50)
-    assert market.fill_chance(1, 40, 10, 10 * S, PPM) == pytest.approx(PPM * math.exp(-1), abs=3)
-    assert market.fill_chance(1, 0, 10, 10 * S, PPM) == pytest.approx(PPM * math.exp(-0.2), abs=3)
-    assert market.fill_chance(1, 40, 10, 20 * S, PPM) == pytest.approx(PPM * math.exp(-0.5), abs=3)
-    assert market.fill_chance(1, 40, 10, 10 * S, 2 * PPM) == pytest.approx(PPM * math.exp(-0.5), abs=3)
-    # 300 sold in 7.5 s beside the prior's 37.5 in 7.5 s: 22.5 a second hits bids, asks see only the prior
+    # nothing known yet: 50 shown trade once in 10 s, so 50 of volume in 10 s: exp(-(ahead + size) / 50); and the mid
+    # moves by the spread of 10 in 10 s, which an order 5 behind it and a tick more is reached by with 2 Phi(-0.6)
+    through = math.erfc(0.6 / math.sqrt(2))
+    longer = math.erfc(0.6 / 2)
+    for ahead, horizon, scale, expected in (
+        (40, 10, PPM, either(math.exp(-1), through)),
+        (0, 10, PPM, either(math.exp(-0.2), through)),
+        (40, 20, PPM, either(math.exp(-0.5), longer)),
+        (40, 10, 2 * PPM, either(math.exp(-0.5), through)),
+    ):
+        for side in (1, -1):
+            assert chance(market, side, ahead, horizon * S, scale) == pytest.approx(expected, abs=0.016 * PPM)
+    # deeper is reached less, before the mid at once
+    assert chance(market, 1, 40, 10 * S, price=980) < chance(market, 1, 40, 10 * S, price=990)
+    assert chance(market, 1, 40, 10 * S, price=1007) == PPM
+    # 300 sold in 7.5 s beside the prior's 37.5 in 7.5 s: bids are hit more, asks still by the prior alone
+    before = chance(market, 1, 40, 10 * S)
     market.take(a_view(now=T0 + 7_500 * MS, sell_volume=300))
-    weight = market.time_ns / (market.time_ns + market.prior_ns)
-    assert 0.45 < weight < 0.51
-    assert market.fill_chance(1, 40, 10, 10 * S, PPM) > PPM * 0.7
-    assert market.fill_chance(-1, 40, 10, 10 * S, PPM) < PPM * math.exp(-1.9)
+    assert chance(market, 1, 40, 10 * S) > before > chance(market, -1, 40, 10 * S)
 
 
 @pytest.mark.parametrize("gate", [0, 100_000, 500_000, 900_000, 990_000, 999_000])
 def test_the_fill_chance_can_reach_every_gate_below_certainty(gate: int) -> None:
     market = MarketEstimates(30 * S, 10 * S)
     market.take(a_view())
-    reached = [market.fill_chance(1, 40, 10, horizon * S, PPM) for horizon in (1, 10, 100, 1_000, 10_000, 100_000)]
+    reached = [chance(market, 1, 40, horizon * S // 100) for horizon in (1, 100, 10_000, 1_000_000, 100_000_000)]
     assert reached == sorted(reached)
     assert reached[-1] > gate
     assert reached[0] < 10_000
@@ -152,11 +169,36 @@ def test_the_fill_chance_can_reach_every_gate_below_certainty(gate: int) -> None
     assert odds.corrected(950_000) > 990_000
 
 
+def test_a_class_of_chances_that_always_missed_is_tried_again_in_time() -> None:
+    odds = Odds(20)
+    for _ in range(300):
+        odds.observe(950_000, False)
+    assert odds.corrected(950_000) < 100_000
+    for _ in range(200):
+        odds.forget(950_000)  # not put to the test, since taking looked better
+    assert odds.corrected(950_000) > 800_000
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**6))
+def test_the_chance_of_being_reached_is_that_of_the_reflection_principle(distance: int, deviation: int) -> None:
+    exact = PPM * math.erfc(distance / deviation / math.sqrt(2))
+    assert abs(beyond(distance, deviation) - exact) <= 0.016 * PPM
+    assert beyond(-distance, deviation) == PPM
+    assert beyond(distance + 1, 0) == 0
+
+
 def test_without_flow_or_horizon_nothing_fills() -> None:
     market = MarketEstimates(30 * S, 10 * S)
-    assert market.fill_chance(1, 0, 1, 10 * S, PPM) == 0
+    assert chance(market, 1, 0, 10 * S) == 0
     market.take(a_view())
-    assert market.fill_chance(1, 0, 1, 0, PPM) == 0
+    assert chance(market, 1, 0, 0) == 0
+
+
+@pytest.mark.parametrize(("bids", "asks", "lean"), [(50, 50, 0), (100, 0, 10), (0, 100, -10), (75, 25, 5)])
+def test_prices_lean_with_the_imbalance(bids: int, asks: int, lean: int) -> None:
+    market = MarketEstimates(30 * S, 10 * S)
+    market.take(a_view(bid_size=bids, ask_size=asks))
+    assert market.lean(10_000_000) == lean  # 1 % of 1005 at an imbalance of one
 
 
 def test_volatility_grows_with_the_root_of_time() -> None:
@@ -304,7 +346,7 @@ def test_quotes_lean_against_inventory_and_funding(position: int, rate: int, int
     rules.funding_skew_intervals = intervals
     desk = a_desk(position)
     desk.holding.funding_rate = rate
-    assert skew_of(rules, desk, a_view()) == shift
+    assert skew_of(rules, desk, a_view(), 0) == shift
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from typing import NamedTuple
 from hatmanifesto.core.routing.rules import Rules, UrgencyRules
 from hatmanifesto.model import record
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY, time_in_force_of
-from hatmanifesto.model.routing import POST, POST_VALUE, TAKE_AGE, TAKE_ASKED, TAKE_VALUE, VERDICTS
+from hatmanifesto.model.routing import POST, POST_CAPPED, POST_VALUE, TAKE_AGE, TAKE_ASKED, TAKE_VALUE, VERDICTS
 from support.engines import S
 from support.rows import Entry
 
-POSTS = {POST, POST_VALUE}
+POSTS = {POST, POST_VALUE, POST_CAPPED}
 TAKES = {TAKE_VALUE, TAKE_AGE, TAKE_ASKED}
 
 

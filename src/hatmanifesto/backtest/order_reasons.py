@@ -37,6 +37,7 @@ from hatmanifesto.model.routing import (
     HOLD_ACTIONS,
     KEEP_QUEUE,
     POST,
+    POST_CAPPED,
     POST_VALUE,
     REPRICE,
     STAGE_NAMES,
@@ -48,8 +49,8 @@ from hatmanifesto.model.routing import (
     VERDICTS,
 )
 
-_PLACED: Final = frozenset((POST, POST_VALUE, TAKE_VALUE, TAKE_AGE, TAKE_ASKED))
-_WEIGHED: Final = frozenset((POST_VALUE, TAKE_VALUE, TAKE_AGE, BEYOND_CAP))
+_PLACED: Final = frozenset((POST, POST_VALUE, POST_CAPPED, TAKE_VALUE, TAKE_AGE, TAKE_ASKED))
+_WEIGHED: Final = frozenset((POST_VALUE, POST_CAPPED, TAKE_VALUE, TAKE_AGE, BEYOND_CAP))
 _KINDS: Final = frozenset(
     (
         record.VIEW, record.ROUTE, record.SUBMIT, record.DENY, record.CANCEL, record.ORDER_EVENT, record.FILL,

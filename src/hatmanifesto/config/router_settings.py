@@ -51,6 +51,7 @@ class RouterRules(BudgetSettings):
     adverse_selection_bps: Bps | None = None
     drift_share: Annotated[Amount, Field(le=10)] | None = None
     imbalance_drift_bps: Bps | None = None
+    imbalance_lean_bps: Bps | None = None
     improve_inside: bool | None = None
     quote_horizon: PositiveDuration | None = None
     cancel_cost_bps: Bps | None = None
@@ -92,6 +93,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "adverse_selection_bps": "0.2",
     "drift_share": "0.4",
     "imbalance_drift_bps": "0",
+    "imbalance_lean_bps": "0",
     "improve_inside": True,
     "quote_horizon": "10s",
     "cancel_cost_bps": "0",

@@ -57,6 +57,7 @@ class RoutingPlan(msgspec.Struct, frozen=True, kw_only=True):
     adverse_ppb: int
     drift_ppm: int
     imbalance_drift_ppb: int
+    imbalance_lean_ppb: int
     improve_inside: bool
     quote_horizon_ns: int
     cancel_cost_ppb: int
@@ -147,6 +148,7 @@ def resolve_routing(
         adverse_ppb=value("adverse_selection_bps"),
         drift_ppm=merged.units("drift_share", 6),
         imbalance_drift_ppb=value("imbalance_drift_bps"),
+        imbalance_lean_ppb=value("imbalance_lean_bps"),
         improve_inside=value("improve_inside"),
         quote_horizon_ns=value("quote_horizon"),
         cancel_cost_ppb=value("cancel_cost_bps"),

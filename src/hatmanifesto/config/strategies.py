@@ -16,11 +16,13 @@ from hatmanifesto.errors import UserError
 SHIPPED: Final = {
     "touch_joiner": ("hatmanifesto.strategy.touch_joiner", "TouchJoiner"),
     "market_making": ("hatmanifesto.strategy.market_making", "MarketMaking"),
+    "parent_orders": ("hatmanifesto.strategy.parent_orders", "ParentOrders"),
 }
 """Names of the strategies that come with the program, and where they are."""
 SHIPPED_PARAMS: Final[dict[str, dict[str, Any]]] = {
     "touch_joiner": {"order_size": "100 USD", "max_position": "1000 USD"},
     "market_making": {"order_size": "100 USD", "max_position": "1000 USD", "gamma": 0.001},
+    "parent_orders": {"order_size": "500 USD", "every": "65s", "within": "60s"},
 }
 """Arguments that a shipped strategy gets where the configuration gives none."""
 

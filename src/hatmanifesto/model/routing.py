@@ -25,6 +25,7 @@ STOP_LOSS: Final = 13
 TAKE_PROFIT: Final = 14
 EXIT_DONE: Final = 15
 KEEP_TOLERANCE: Final = 16
+POST_CAPPED: Final = 17
 
 
 class Verdict(NamedTuple):
@@ -52,6 +53,7 @@ VERDICTS: Final[dict[int, Verdict]] = {
     STOP_LOSS: Verdict("stop_loss", "the loss limit was reached: the desk leaves its position"),
     TAKE_PROFIT: Verdict("take_profit", "the profit target was reached: the desk leaves its position"),
     EXIT_DONE: Verdict("exit_done", "the position is closed: quoting goes on after the pause"),
+    POST_CAPPED: Verdict("post_capped", "posted: it would take, but the opposite best lies beyond the slippage cap"),
     KEEP_TOLERANCE: Verdict("keep_tolerance", "kept: within the refresh tolerance of the wanted price"),
 }
 """Numbers go into the journal and are never reused."""

@@ -5,7 +5,7 @@ Every estimate starts from a configured prior and moves as evidence comes; the p
 
 from typing import Final, final
 
-from hatmanifesto.core.routing.fixed_point import PPB, PPM, bounded, exp_neg, root, share
+from hatmanifesto.core.routing.fixed_point import PPB, PPM, beyond, bounded, exp_neg, root, share
 from hatmanifesto.core.strategy import View
 
 _PENDING: Final = 64
@@ -61,21 +61,28 @@ class MarketEstimates:
         self.ask_size = int(view.ask_size)
         self.twice_mid = bid + ask
 
-    def fill_chance(self, side: int, ahead: int, size: int, horizon_ns: int, scale_ppm: int) -> int:
-        """Return the chance, in ppm, that `size` behind `ahead` trades within the horizon: exp(-x / scale).
+    def fill_chance(
+        self, side: int, price: int, tick: int, ahead: int, size: int, horizon_ns: int, scale_ppm: int
+    ) -> int:
+        """Return the chance, in ppm, that an order at `price` behind `ahead` is filled within the horizon.
 
-        x = (ahead + size) / (flow x horizon): the volume that must come over the volume expected, as if the volume
-        of a horizon were exponentially distributed. Reaches 1 as the horizon grows and 0 as it goes to nothing.
+        Either the queue trades away, 1 - (1 - v)(1 - m) being the chance of one or the other, or the market moves
+        through: v = exp(-x / scale), x = (ahead + size) / (flow x horizon), as if the volume of a horizon were
+        exponentially distributed; m the chance that the mid comes a tick beyond the price. Reaches 1 as the horizon
+        grows and 0 as it goes to nothing.
         """
-        if horizon_ns <= 0:
+        if horizon_ns <= 0 or self.twice_mid <= 0:
             return 0
+        distance = share(side * (self.twice_mid - 2 * price) + 2 * tick, self.twice_mid, PPB)
+        through = beyond(distance, self.deviation(horizon_ns))
         shown = self.bid_size if side > 0 else self.ask_size
         volume = (self.sells if side > 0 else self.buys) + shown * _FINE * self.prior_ns // max(1, self.turnover_ns)
-        if volume <= 0:
-            return 0
-        span = self.time_ns + self.prior_ns
-        x = (ahead + size) * _FINE * span * PPM * PPM // (volume * horizon_ns * max(1, scale_ppm))
-        return exp_neg(x)
+        traded = 0
+        if volume > 0:
+            span = self.time_ns + self.prior_ns
+            x = (ahead + size) * _FINE * span * PPM * PPM // (volume * horizon_ns * max(1, scale_ppm))
+            traded = exp_neg(x)
+        return PPM - (PPM - traded) * (PPM - through) // PPM
 
     def deviation(self, horizon_ns: int) -> int:
         """Return the mid's standard deviation over a horizon, as ppb of the mid."""
@@ -89,6 +96,10 @@ class MarketEstimates:
     def imbalance(self) -> int:
         """Return (bid size - ask size) / (bid size + ask size) at the best, in ppm."""
         return share(self.bid_size - self.ask_size, self.bid_size + self.ask_size, PPM)
+
+    def lean(self, full_ppb: int) -> int:
+        """Return the price shift, in price units, of a lean of `full_ppb` of the mid at an imbalance of one."""
+        return share(self.imbalance() * full_ppb * self.twice_mid, 2 * PPM * PPB, 1)
 
     def spread(self) -> int:
         """Return the spread, 2h, in ppb of the mid."""
@@ -130,6 +141,12 @@ class Odds:
         self.trials[at] += 1
         if hit:
             self.hits[at] += 1
+
+    def forget(self, predicted: int) -> None:
+        """One of this class was not put to the test: its history fades, or it could rule the class out for good."""
+        at = min(9, predicted // (PPM // 10))
+        self.trials[at] = self.trials[at] * 15 // 16
+        self.hits[at] = self.hits[at] * 15 // 16
 
 
 @final

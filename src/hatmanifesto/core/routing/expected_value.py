@@ -52,6 +52,7 @@ from hatmanifesto.model.routing import (
     KEEP_QUEUE,
     KEEP_TOLERANCE,
     POST,
+    POST_CAPPED,
     POST_VALUE,
     REPRICE,
     STOP_LOSS,
@@ -196,10 +197,9 @@ class ExpectedValueRouter(MakerRouter):
         self.market.take(self.view)
         for item in self.queue.items:
             if item.predicted < 0 and item.since_ns == now and item.maker:
-                item.predicted = self.market.fill_chance(
-                    item.side, self._ahead(item), int(item.order.size), self.rules.quote_horizon_ns,
-                    self.rules.fill_scale_ppm,
-                )  # fmt: skip
+                item.predicted = self._chance(
+                    item.side, item.price, self._ahead(item), int(item.order.size), self.rules.quote_horizon_ns
+                )
         self.adverse.take(now, self.market.twice_mid)
         for intent in self.intents:
             intent.wanted = False
@@ -266,7 +266,7 @@ class ExpectedValueRouter(MakerRouter):
         reducing_only = self.guard.reducing_only(now)
         if reducing_only:
             self._wake_at(self.guard.resume_ns)
-        shift = skew_of(self.rules, desk, view)
+        shift = skew_of(self.rules, desk, view, self.market.lean(self.rules.imbalance_lean_ppb))
         for at in range(quotes.count):
             quote = quotes.items[at]
             if reducing_only and not quote.reduce_only:
@@ -332,6 +332,9 @@ class ExpectedValueRouter(MakerRouter):
             price = improved_price(wanted, touch, age, rules, int(instrument.tick_at(touch)), side)
         elif stage >= TOUCH and (touch - wanted) * side > 0:
             price = touch
+        lean = self.market.lean(self.rules.imbalance_lean_ppb)
+        if lean * side < 0:
+            price += lean  # the market is expected to come: no need to stand before it
         price = passive_price(instrument, view, side, price)
         reference = self.market.twice_mid if reduce_only else intent.arrival_twice_mid
         cap = cap_price(instrument, side, reference, rules.cap_ppb)
@@ -355,8 +358,9 @@ class ExpectedValueRouter(MakerRouter):
         if verdict != POST_VALUE and (opposite - cap) * side > 0:
             verdict = BEYOND_CAP
         intent.taking = verdict == TAKE_VALUE or verdict == TAKE_AGE
-        if verdict == TAKE_VALUE:
-            intent.predicted = -1  # what posting would have come to is not known any more
+        if verdict == TAKE_VALUE and intent.predicted >= 0:
+            self.intent_odds.forget(intent.predicted)  # what posting would have come to will not be known
+            intent.predicted = -1
         added = routed.count
         if intent.taking:
             stage = TAKER
@@ -367,7 +371,7 @@ class ExpectedValueRouter(MakerRouter):
         terms.stage = stage
         terms.age_ns = age
         terms.limit = cap
-        self._verdicts[added] = verdict
+        self._verdicts[added] = POST_CAPPED if verdict == BEYOND_CAP else verdict
         self._decided[added].copy(terms)
         if verdict == BEYOND_CAP and intent.verdict != BEYOND_CAP:
             self._explain(verdict, 0, opposite, size, int(routed.items[added].side_flags))
@@ -417,7 +421,7 @@ class ExpectedValueRouter(MakerRouter):
         rules = self.rules
         terms = self.terms
         terms.clear()
-        raw = market.fill_chance(side, ahead, size, horizon_ns, rules.fill_scale_ppm)
+        raw = self._chance(side, price, ahead, size, horizon_ns)
         self._raw_chance = raw
         chance = self.intent_odds.corrected(raw) if intent else self.order_odds.corrected(raw)
         drift = share(self.drift.value() * market.deviation(horizon_ns), PPM, 1)
@@ -430,6 +434,10 @@ class ExpectedValueRouter(MakerRouter):
         terms.opportunity = share(drift * weight_percent, 100, 1)
         terms.value = share(chance * (terms.saved + terms.fee_saved - terms.adverse), PPM, 1)
         terms.other = share((PPM - chance) * terms.opportunity, PPM, 1)
+
+    def _chance(self, side: int, price: int, ahead: int, size: int, horizon_ns: int) -> int:
+        tick = int(self.view.instrument.tick_at(price))
+        return self.market.fill_chance(side, price, tick, ahead, size, horizon_ns, self.rules.fill_scale_ppm)
 
     def _worth(self, side: int, price: int, size: int, ahead: int) -> int:
         """Return the value of a quote that rests at a price with so much ahead."""

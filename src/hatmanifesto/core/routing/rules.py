@@ -43,6 +43,7 @@ class Rules:
         self.adverse_ppb: int = 20_000
         self.drift_ppm: int = 400_000
         self.imbalance_drift_ppb: int = 0
+        self.imbalance_lean_ppb: int = 0
         self.improve_inside: bool = True
         self.urgencies: list[UrgencyRules] = [
             UrgencyRules(

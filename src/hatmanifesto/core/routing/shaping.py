@@ -7,17 +7,17 @@ from hatmanifesto.core.strategy import MAX_QUOTES, Quote, Quotes, View
 from hatmanifesto.model.instrument import Instrument
 
 
-def skew_of(rules: Rules, desk: Desk, view: View) -> int:
+def skew_of(rules: Rules, desk: Desk, view: View, lean: int) -> int:
     """Return the shift of bids and asks in price units, at most `max_skew_ticks` ticks either way.
 
     Inventory: `inventory_skew_ticks` at a position of `inventory_skew_size`, down when long. Funding: what longs are
-    expected to pay per coin over `funding_skew_intervals` intervals, down when they pay.
+    expected to pay per coin over `funding_skew_intervals` intervals, down when they pay. `lean` comes on top.
     """
     mid = int(view.mid_price())
     if mid <= 0:
         return 0
     tick = int(desk.holding.instrument.tick_at(mid))
-    shift = 0
+    shift = lean
     if rules.inventory_skew_ticks != 0:
         full = rules.inventory_skew_size if rules.inventory_skew_size > 0 else int(view.max_position)
         shift -= share(int(desk.position.size) * rules.inventory_skew_ticks * tick, full, 1)
