@@ -6,6 +6,7 @@ from hatmanifesto.config.assembly import assemble
 from hatmanifesto.config.plan import plan_from_json
 from hatmanifesto.config.resolve import resolve
 from hatmanifesto.config.settings import load
+from hatmanifesto.core.strategy import TIMER
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.writer import MemoryJournal
 from hatmanifesto.model.instrument import Instrument
@@ -134,6 +135,18 @@ def test_a_plan_survives_json_and_assembles():
     assert session.portfolio.deposit == 10_000_000_000
     with pytest.raises(ValueError, match="2 desks"):
         assemble(plan, resolved.strategies[:1], NoVenue(), MemoryJournal())
+
+
+def test_what_a_user_s_class_says_about_its_decisions_reaches_the_clock_in_either_build(tmp_path):
+    """Compiled code reads a subclass's attributes beside its base's; the plan's values are what counts."""
+    (tmp_path / "slow.py").write_text(
+        "from hatmanifesto.core.strategy import TIMER, Strategy\n\n\nclass Slow(Strategy):\n"
+        "    triggers = TIMER\n    interval_ns = 7_000_000_000\n    min_decision_interval_ns = 3\n"
+    )
+    resolved = resolve(load(None, [f"strategies.a={{class='{tmp_path / 'slow.py'}:Slow'}}"]), [BTC], PRICES)
+    session = assemble(resolved.plan, resolved.strategies, NoVenue(), MemoryJournal())
+    clock = session.clocks[0]
+    assert (clock.triggers, clock.interval_ns, clock.min_interval_ns) == (TIMER, 7_000_000_000, 3)
 
 
 def test_recorded_latency_is_read_and_checked(tmp_path):

@@ -78,7 +78,12 @@ def assemble(
             refresh_tolerance=entry.refresh_tolerance,
             max_book_age_ns=plan.max_book_age_ns,
         )
-        clocks.append(DecisionClock(desk, strategy, router, view))
+        clock = DecisionClock(desk, strategy, router, view)
+        # compiled code does not see what an interpreted subclass sets beside its base's attributes: say it here
+        clock.triggers = entry.triggers
+        clock.interval_ns = entry.interval_ns
+        clock.min_interval_ns = entry.min_interval_ns
+        clocks.append(clock)
     portfolio = Portfolio(plan.deposit, holdings, desks)
     risk = RiskManager(
         portfolio,
