@@ -19,9 +19,6 @@ class ParentOrders(Strategy):
     Raises ValueError for values that make no schedule.
     """
 
-    triggers = BEST_CHANGED | OWN_EVENT | TIMER
-    interval_ns = 250_000_000
-
     def __init__(
         self,
         order_size: int,
@@ -43,6 +40,8 @@ class ParentOrders(Strategy):
             raise ValueError(f"first_side must be 1 or -1, got {first_side}")
         if not 0 <= reach_bps <= 1000:
             raise ValueError(f"reach_bps must lie between 0 and 1000, got {reach_bps}")
+        self.triggers = BEST_CHANGED | OWN_EVENT | TIMER
+        self.interval_ns = 250_000_000
         self.order_size: i64 = order_size
         self.every: i64 = every
         self.within: i64 = within
