@@ -43,6 +43,8 @@ FLAGS += ["-finline-functions", *(f"--param={limit}" for limit in (
 ))]  # fmt: skip
 if SANITIZE:
     FLAGS += ["-fno-wrapv", SANITIZER]
+else:
+    FLAGS += ["-g0"]  # what Python was built with asks for debug information: half of the compiler's time and memory
 GROUP = "hatmanifesto.rooms"
 
 
