@@ -64,6 +64,7 @@ class Loopback:
         self.by_index: dict[int, Participant] = {}
         self.agent_of: dict[str, str] = {}
         self.subaccounts: dict[str, str] = {}
+        self.subaccount_names: dict[str, str] = {}
         self.nonces: dict[str, NonceSet] = {}
         self.funding_ms: Final = funding_ms
         self.now_ms = 0
@@ -167,6 +168,7 @@ class Loopback:
             made = "0x" + hashlib.blake2b(f"{participant.address}/{action.name}".encode(), digest_size=20).hexdigest()
             self.fund(made, 0)
             self.subaccounts[made] = participant.address
+            self.subaccount_names[made] = action.name
             return {"status": "ok", "response": {"type": "createSubAccount", "data": made}}
         if isinstance(action, wire.SubAccountTransfer):
             other = self.participants.get(action.sub_account_user.lower())
@@ -252,7 +254,7 @@ class Loopback:
         return news
 
     def _settle_funding(self, now_ms: int) -> None:
-        self.next_funding_ms += self.funding_ms
+        self.next_funding_ms = now_ms - now_ms % self.funding_ms + self.funding_ms
         for index, instrument in enumerate(self.instruments):
             rate = self.funding_rates[index]
             # the matcher's rates are parts per billion; the venue's published ones have more places

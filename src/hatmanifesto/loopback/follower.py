@@ -33,6 +33,7 @@ class Follower:
         self.quoting = True
         """Whether the followed book can be relied on; while not, nothing of it is shown."""
         self._prints: list[tuple[int, int, int]] = []
+        self._took = False
 
     def take(self, meta: int, price: int, size: int, exch_ts: int) -> None:
         """Take one market row of this instrument."""
@@ -50,12 +51,23 @@ class Follower:
             self.book.apply(meta, price, size, exch_ts)
 
     def act(self) -> None:
-        """Take what was printed, then quote what the book shows, and publish mark and oracle."""
+        """Publish mark and oracle; then take what was printed, or quote what the book shows.
+
+        Prints go before the book that they left behind, each in a block of its own: a block cancels before it takes, so
+        that in one block they would find the level gone.
+        """
         mid = int(self.book.mid())
         mark = self.mark or mid
         if mark:
             self.loopback.set_prices(self.instrument.name, mark, self.oracle or mark)
-        exchange = self.loopback.exchange
+        if self._prints and not self._took:
+            self._took = True
+            self._take_prints()
+        else:
+            self._took = False
+            self._quote()
+
+    def _take_prints(self) -> None:
         takes = [
             OrderRequest(self.index, side, price, min(size, int(self.instrument.max_size)), IMMEDIATE_OR_CANCEL)
             for side, price, size in self._prints
@@ -63,16 +75,19 @@ class Follower:
         ]
         self._prints.clear()
         if takes:
-            exchange.submit(self.taker, Place(takes))
+            self.loopback.exchange.submit(self.taker, Place(takes))
+
+    def _quote(self) -> None:
+        exchange = self.loopback.exchange
         wanted = self._wanted()
-        held: dict[tuple[int, int], tuple[int, int]] = {}
+        held: set[tuple[int, int]] = set()
         stale: list[tuple[int, int]] = []
         for order in exchange.account(self.quoter).orders.values():
             key = (int(order.side), int(order.price))
             if key in held or wanted.get(key) != int(order.remaining):
                 stale.append((self.index, int(order.oid)))
             else:
-                held[key] = (int(order.oid), int(order.remaining))
+                held.add(key)
         if stale:
             exchange.submit(self.quoter, Cancel(stale))
         fresh = [

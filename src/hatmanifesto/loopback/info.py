@@ -394,7 +394,7 @@ def _sub_accounts(loopback: Loopback, request: dict[str, Any]) -> Any:
     user = str(request["user"]).lower()
     found = [
         {
-            "name": "",
+            "name": loopback.subaccount_names[address],
             "subAccountUser": address,
             "master": user,
             "clearinghouseState": clearinghouse(loopback, loopback.participants[address]),

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-from librt.vecs import vec
-from mypy_extensions import i64
 
 from hatmanifesto.errors import UserError
 from hatmanifesto.loopback.exchange import Loopback
@@ -38,14 +36,12 @@ class _Listener(VenueListener):
         self.whole = asyncio.Event()
         self.notices: dict[str, int] = {}
 
-    def on_rows(self, now_ns: int, instrument: int, rows: vec[i64]) -> None:
+    def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
         follower = self.followers[instrument]
-        for at in range(0, len(rows), ROW_WORDS):
+        words = memoryview(rows).cast("q")
+        for at in range(0, len(words), ROW_WORDS):
             follower.take(
-                int(rows[at + WORD_META]),
-                int(rows[at + WORD_PRICE]),
-                int(rows[at + WORD_SIZE]),
-                int(rows[at + WORD_EXCH_TS]),
+                words[at + WORD_META], words[at + WORD_PRICE], words[at + WORD_SIZE], words[at + WORD_EXCH_TS]
             )
 
     def on_trust(self, now_ns: int, instrument: int, trust: Trust, why: str) -> None:
