@@ -5,7 +5,7 @@ state, the journal's mode and where the time goes. Ours is the whole system: str
 validator, maker router (policy requote_always), portfolio, exchange model `reference`, and a journal of every input and
 output streamed to a file in memory by a writer thread. Both sides hold the tape in memory first; loading is not timed.
 
-Without --tape the contract's own synthetic tape is used where its generator is at hand, else a toy market of ours.
+Without --tape the contract's own synthetic tape is used where its generator is at hand, else our agents' market.
 """
 
 import argparse
@@ -239,7 +239,7 @@ def differences(ours: dict[str, Any], peer: dict[str, Any]) -> list[str]:
 
 
 def find_tape(args: argparse.Namespace, python: Path | None) -> Path:
-    """Return the tape to run: the one named, the contract's own, or a toy market (which sets tick and lot)."""
+    """Return the tape to run: the one named, the contract's own, or the agents' market (which sets tick and lot)."""
     if args.tape:
         if not args.tape.is_file():
             raise SystemExit(f"error: {args.tape} does not exist; name an hftbacktest .npz")
@@ -252,17 +252,17 @@ def find_tape(args: argparse.Namespace, python: Path | None) -> Path:
         say("generating the contract's tape (once)")
         subprocess.run([str(python), str(GENERATOR), "--out", str(CACHE)], check=True, stdout=subprocess.DEVNULL)
         return tape
-    say("the contract's generator is not at hand: a toy market instead, no reference end state")
-    toy = CACHE / "toy.npz"
+    say("the contract's generator is not at hand: the agents' market instead, no reference end state")
+    made = CACHE / "agents.npz"
     args.tick, args.lot, args.max_position = "1", "0.00001", "0.1"
-    if not toy.exists():
-        write_toy(toy)
-    return toy
+    if not made.exists():
+        write_agents(made)
+    return made
 
 
-def write_toy(path: Path) -> None:
-    """Write two hours of the toy market as an hftbacktest tape: depth and trade rows of BTC."""
-    source = generate(seed=1, minutes=120, instruments=["BTC"])
+def write_agents(path: Path) -> None:
+    """Write two hours of the agents' market as an hftbacktest tape: depth and trade rows of BTC."""
+    source = generate(seed=1, minutes=120, instruments=["BTC"], changes=True)
     rows = np.frombuffer(b"".join(Preloaded(source.stream("exchange")).chunks), dtype="<i8").reshape(-1, 5)
     kind = rows[:, 2] & KIND_MASK
     rows = rows[(kind == DEPTH) | (kind == TRADE)]

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.streaming_memory --json` prints one object a line: name, ours, peer, ratio, unit, notes.
 Each run is the real command in a process of its own, journal, tables and report included; the kernel says
-what its peak was. The tapes are one generated stretch of a toy market over and over, made once in .cache/bench.
+what its peak was. The tapes are one generated stretch of the agents' market over and over, made once in .cache/bench.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from hatmanifesto.errors import UserError
 
 CACHE = Path(__file__).parent.parent / ".cache" / "bench"
 COINS = ("BTC", "ETH")
-STRETCH_MINUTES = 60
+STRETCH_MINUTES = 10
 SEED = 11
 PAUSE_NS = 1_000_000_000
 """Between two stretches, so that no latency reaches from one into the next."""
@@ -69,7 +69,7 @@ def write_tape(path: Path, count: int) -> None:
             writer.begin(name)
             for part in repeated(rows, count):
                 writer.append(part)
-        notes = ["synthetic: a toy market, one stretch repeated"]
+        notes = ["synthetic: the agents' market, one stretch repeated"]
         source = Source(format="synthetic", options={"seed": SEED, "minutes": STRETCH_MINUTES}, notes=notes)
         writer.finish(instruments=specs, source=source, statistics={})
 

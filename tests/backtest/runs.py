@@ -8,8 +8,8 @@ from pathlib import Path
 from hatmanifesto import build
 from hatmanifesto.backtest.backtest import Run, run_backtest
 from hatmanifesto.backtest.tape.reader import MemoryTape
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.settings import load
+from support.toy_market import generate
 
 FILES = {
     "journal",

@@ -11,7 +11,7 @@ import pytest
 
 from backtest.runs import FILES, OF_BOTH, hat, strategy_file
 from hatmanifesto import build
-from hatmanifesto.backtest.tape.synthetic import generate_file
+from support.toy_market import generate_file
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_the_demo_makes_a_market_where_there_is_no_recording_and_says_so(tmp_pat
     monkeypatch.setenv("HAT_SHARED", str(tmp_path / "nothing"))
     done = hat("demo", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "making a toy market" in " ".join(done.stderr.split())
+    assert "agents trade" in " ".join(done.stderr.split())
     answer = json.loads(done.stdout)
     assert (tmp_path / answer["report"]).stat().st_size > 50_000
     assert answer["summary"]["fills"] > 0

@@ -18,13 +18,13 @@ from hatmanifesto.backtest.tape.format import EXCH, LOCAL, Source, TapeLike, as_
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
 from hatmanifesto.backtest.tape.importers.request import ImportRequest
 from hatmanifesto.backtest.tape.reader import MemoryTape, Tape
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.cli.main import app
 from hatmanifesto.config.settings import load
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.market_row import KIND_MASK, TRADE
 from support.known_market import START_NS, STEP_NS, known_market
+from support.toy_market import generate
 from tape.samples import BTC
 
 S = 1_000_000_000

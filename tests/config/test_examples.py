@@ -6,13 +6,13 @@ from decimal import Decimal
 from conftest import REPOSITORY
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import replay_journal
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.resolve import resolve
 from hatmanifesto.config.router_settings import DEFAULTS, RouterRules
 from hatmanifesto.config.settings import Settings, load, parse
 from hatmanifesto.journal.reader import decode_columns
 from hatmanifesto.model.record import VIEW
 from support.known_market import known_market
+from support.toy_market import generate
 
 CONFIG = REPOSITORY / "examples" / "config.toml"
 

@@ -7,7 +7,6 @@ import pytest
 from conftest import REPOSITORY
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import RECORDED, replay_journal
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.settings import parse
 from hatmanifesto.core.market_view import MarketView, TradedRange
 from hatmanifesto.core.strategy import QuoteError, Quotes, View
@@ -16,6 +15,7 @@ from hatmanifesto.model import record
 from hatmanifesto.model.holds import FIRST_OWN_HOLD, HOLD_NO_BOOK, HOLDS, hold_key
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import CHANNEL_TRADES, TRADE, make_meta
+from support.toy_market import generate
 
 RANGED = '''
 from hatmanifesto.core.strategy import BEST_CHANGED, TIMER, Strategy

@@ -9,7 +9,6 @@ import pytest
 from hatmanifesto.backtest.exchange import build_market, choose_models
 from hatmanifesto.backtest.replay import NowhereGateway, replay_journal, state_of
 from hatmanifesto.backtest.survey import survey
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.assembly import Session, assemble, build_instruments
 from hatmanifesto.config.checkpoint import Checkpoint, checkpoint_from_json
 from hatmanifesto.config.commands import carry_out
@@ -21,6 +20,7 @@ from hatmanifesto.journal.format import pack_blob
 from hatmanifesto.journal.reader import JournalReader, records_of
 from hatmanifesto.journal.writer import JournalWriter, MemoryJournal
 from hatmanifesto.model import record
+from support.toy_market import generate
 
 COMMANDS: list[dict[str, Any]] = [
     {"command": "set_limit", "scope": "account", "name": "max_open_orders", "value": 3},

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 from hatmanifesto import build
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import RECORDED, Until, replay_journal, state_of
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.cli.replay import parse_until, replay
 from hatmanifesto.config.settings import parse
 from hatmanifesto.errors import UserError
 from hatmanifesto.journal.reader import JournalReader, records_of
 from hatmanifesto.journal.writer import JournalWriter
 from hatmanifesto.model import record
+from support.toy_market import generate
 
 MAKER = '''
 """Quotes behind the best, takes now and then, leaves reduce-only when it holds much."""

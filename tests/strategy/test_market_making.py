@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.replay import replay_journal
-from hatmanifesto.backtest.tape.synthetic import generate
 from hatmanifesto.config.settings import parse
 from hatmanifesto.core.strategy import Quotes, View
 from hatmanifesto.journal.reader import JournalReader, decode_columns
@@ -28,6 +27,7 @@ from hatmanifesto.strategy.market_making import MarketMaking
 from support.engines import T0, S
 from support.known_market import known_market
 from support.other_build import replay_in_other_build
+from support.toy_market import generate
 
 KNOWN = {"gamma": 0.01, "a": 0.5, "k": 0.2, "sigma": 1.0, "reestimate": False}
 ORDER = 100

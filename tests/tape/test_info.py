@@ -9,7 +9,6 @@ import pytest
 from hatmanifesto.backtest.tape.format import as_rows
 from hatmanifesto.backtest.tape.info import TapeInfo, summarize, utc_text
 from hatmanifesto.backtest.tape.reader import MemoryTape, Tape
-from hatmanifesto.backtest.tape.synthetic import generate, generate_file
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.market_row import (
@@ -25,6 +24,7 @@ from hatmanifesto.model.market_row import (
     TRADE,
     make_meta,
 )
+from support.toy_market import generate, generate_file
 from tape.samples import BTC, rows
 
 S = 1_000_000_000

@@ -190,7 +190,7 @@ def test_a_stopped_import_leaves_nothing(tmp_path: Path, stop: signal.Signals) -
 
 
 def test_a_synthetic_tape_from_the_command_line(tmp_path: Path) -> None:
-    made = answer(hat_tape("synthetic", "-o", tmp_path / "s.tape", "--minutes", "2", "--instrument", "SOL", "--json"))
+    made = answer(hat_tape("synthetic", "-o", tmp_path / "s.tape", "--minutes", "1", "--instrument", "SOL", "--json"))
     assert made["instruments"] == ["SOL"]
     assert hat_tape("info", tmp_path / "s.tape").exit_code == 0
     assert hat_tape("synthetic", "-o", tmp_path / "t.tape", "--instrument", "NOPE").exit_code == 2
@@ -198,7 +198,7 @@ def test_a_synthetic_tape_from_the_command_line(tmp_path: Path) -> None:
 
 def test_tables_of_info_fit_into_80_columns(tmp_path: Path) -> None:
     tape = tmp_path / "toy.tape"
-    assert hat_tape("synthetic", "-o", tape, "--minutes", "30").exit_code == 0
+    assert hat_tape("synthetic", "-o", tape, "--minutes", "3").exit_code == 0
     shown = hat_tape("info", tape).stdout
     widths = [len(line) for line in shown.splitlines() if line[:1] in "┏┃┡│├└"]
     assert len(widths) > 10

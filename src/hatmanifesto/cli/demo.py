@@ -12,6 +12,8 @@ from hatmanifesto.errors import UserError
 
 RECORDING = Path("data/hyperliquid/recorder_20250904")
 COINS = ("BTC", "ETH")
+MINUTES = 15
+"""Length of the market made where there is no recording."""
 SETTINGS = ['strategies.touch_joiner.triggers=["best_changed", "traded_through"]']
 """After a refusal touch_joiner waits for the next change of the market instead of asking again at once."""
 
@@ -42,9 +44,18 @@ def _tape(voice: Output) -> Path:
         from hatmanifesto.backtest.tape.synthetic import generate_file
 
         tape = RUNS / "demo-synthetic.tape"
-        voice.note(f"demo: there is no recording at {recording}; making a toy market of 30 minutes instead")
-        voice.note("demo: it exercises everything and says nothing about profit")
-        return generate_file(tape, seed=1, minutes=30, instruments=list(COINS), overwrite=True)
+        voice.note(f"demo: there is no recording at {recording}; agents trade {MINUTES} minutes of a market instead")
+        voice.note("demo: they are fitted to recordings, see docs/synthetic-market.md, but do not react to the maker")
+        with voice.progress() as bar:
+            task = bar.add_task("agents trading", total=None)
+            return generate_file(
+                tape,
+                seed=1,
+                minutes=MINUTES,
+                instruments=list(COINS),
+                overwrite=True,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
     tape = RUNS / "demo-20250904.tape"
     voice.note(f"demo: importing {', '.join(COINS)} from {recording} into {tape}")
     from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source

@@ -109,7 +109,7 @@ def show_info(
             voice.result(payload, lambda console: _print_info(console, opened, info))
 
 
-@app.command("synthetic", epilog="Example: hat tape synthetic -o toy.tape --minutes 60")
+@app.command("synthetic", epilog="Example: hat tape synthetic -o made.tape --minutes 60")
 def make_synthetic(
     output: _TargetOption,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same tape.")] = 1,
@@ -117,16 +117,31 @@ def make_synthetic(
     instrument: Annotated[
         list[str] | None, typer.Option(help="BTC, ETH, SOL, HYPE or WLFI; repeat for several.")
     ] = None,
+    changes: Annotated[
+        bool,
+        typer.Option("--changes", help="Every change of the book, which is more than the venue tells."),
+    ] = False,
     force: _ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a toy market for demonstrations: it obeys a tape's rules and says nothing about profit."""
+    """Write a tape of the agents' market: seeded makers and takers in a real book, fitted to recordings."""
     with command(as_json) as voice:
         from hatmanifesto.backtest.tape.reader import Tape
         from hatmanifesto.backtest.tape.synthetic import generate_file
 
         coins = instrument or ["BTC", "ETH"]
-        generate_file(output, seed=seed, minutes=minutes, instruments=coins, overwrite=force)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing half written, like Ctrl-C
+        with voice.progress() as bar:
+            task = bar.add_task("trading", total=None)
+            generate_file(
+                output,
+                seed=seed,
+                minutes=minutes,
+                instruments=coins,
+                changes=changes,
+                overwrite=force,
+                on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
         with Tape.open(output) as opened:
             footer = opened.meta
         payload = {

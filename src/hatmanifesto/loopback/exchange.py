@@ -257,8 +257,7 @@ class Loopback:
         self.next_funding_ms = now_ms - now_ms % self.funding_ms + self.funding_ms
         for index, instrument in enumerate(self.instruments):
             rate = self.funding_rates[index]
-            # the matcher's rates are parts per billion; the venue's published ones have more places
-            self.exchange.settle_funding(index, rate // 1_000)
+            self.exchange.settle_funding(index, rate)
             self.funding_history[index].append(
                 {
                     "coin": instrument.name,
@@ -357,7 +356,7 @@ class Loopback:
             "coin": instrument.name,
             "usdc": money_text(amount),
             "szi": size_text(instrument, int(event.size)),
-            "fundingRate": rate_text(int(event.rate), 9),
+            "fundingRate": rate_text(int(event.rate), 12),
             "nSamples": None,
         }
         participant.funding.append(

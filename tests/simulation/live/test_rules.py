@@ -422,7 +422,7 @@ def test_fees_are_truncated_and_what_is_paid_leaves_the_account() -> None:
 
 def test_funding_moves_from_longs_to_shorts_on_oracle_notional() -> None:
     floor = long_one(100_000)
-    floor.exchange.settle_funding(0, 12_500)
+    floor.exchange.settle_funding(0, 12_500_000)
     paid = [(e.account, e.amount) for e in floor.block() if isinstance(e, FundingPaid)]
     assert paid == [(A, -750_062), (B, 750_062)]  # 60,005 x 0.0000125 = 0.7500625
     assert floor.exchange.account(A).holdings[0].position.funding == -750_062

@@ -32,8 +32,9 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from hatmanifesto.model.funding import funding_payment
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.money import MAX_AMOUNT, format_decimal, rate_of
+from hatmanifesto.model.money import MAX_AMOUNT, format_decimal
 from hatmanifesto.model.order import GOOD_TILL_CANCEL, POST_ONLY
 from hatmanifesto.simulation.live import wording
 from hatmanifesto.simulation.live.account import AccountRules, LiveAccount
@@ -165,7 +166,7 @@ class LiveExchange:
         return events
 
     def settle_funding(self, instrument: int, rate: int) -> None:
-        """Pay funding on every position: rate in parts per billion of oracle notional, positive = longs pay shorts.
+        """Pay funding on every position: rate in 10^-12 of oracle notional (model.funding), positive = longs pay.
 
         The payments are events of the next block.
         """
@@ -173,8 +174,7 @@ class LiveExchange:
         for account in self.floor.accounts:
             position = account.holdings[instrument].position
             if position.size != 0:
-                notional = position.size * oracle * position.notional_factor
-                amount = -rate_of(notional, i64(rate))
+                amount = funding_payment(position.size, oracle, position.notional_factor, i64(rate))
                 position.apply_funding(amount)
                 account.cash += amount
                 paid = FundingPaid(account.index, i64(instrument), amount, i64(rate), position.size, oracle)
