@@ -19,6 +19,7 @@ Without the recordings a synthetic market is used; its figures say only that the
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,8 @@ from hatmanifesto.model.market_row import (
 )
 
 CACHE: Final = ROOT / ".cache" / "bench"
-RECORDINGS: Final = ROOT.parent / "shared" / "data" / "hyperliquid" / "recorder_20250904"
+SHARED: Final = Path(os.environ.get("HAT_SHARED") or ROOT.parent / "shared")
+RECORDINGS: Final = SHARED / "data" / "hyperliquid" / "recorder_20250904"
 STYLES: Final = ("routed", "passive", "cross")
 S: Final = 1_000_000_000
 PPB: Final = 1_000_000_000
