@@ -426,6 +426,26 @@ def test_an_exit_is_no_larger_than_what_the_account_holds_and_one_order_may_be()
     assert rig.reasons(record.DENY) == []
 
 
+def test_an_operators_close_goes_before_a_stop_and_is_not_slowed_by_budgets() -> None:
+    desks = a_router(rules=some_rules(stop_loss=1), own_budget=budget(cancels=0, actions=0, burst=1))
+    rig = desks.rig
+    desks.strategy.want = [BID]
+    holding_long(desks, 50, 1100)
+    rig.book(T0, 1000, 50, 1010, 50)
+    (leaving,) = rig.asked.new()
+    assert leaving.time_in_force == POST_ONLY
+    rig.answer(T0 + MS, leaving.order_id, ACKNOWLEDGE)
+    rig.engine.close_desk(T0 + S, 0, 50)
+    for _ in range(3):
+        rig.until(rig.engine.next_timer_ns)
+        for request in rig.asked.new():
+            if request.kind == "cancel":
+                rig.answer(T0 + 2 * S, request.order_id, CONFIRM_CANCEL)
+    (take,) = [one for one in rig.asked.requests if one.kind == "place" and one.time_in_force == IMMEDIATE_OR_CANCEL]
+    assert (take.side, take.size, take.reduce_only, take.price) == (-1, 50, True, 995)
+    assert verdicts(rig.records().entries())[-1] == "take_asked"
+
+
 # -- the strategy's words -----------------------------------------------------------------------------------
 
 

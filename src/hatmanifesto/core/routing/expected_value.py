@@ -257,10 +257,13 @@ class ExpectedValueRouter(MakerRouter):
     # -- what is wanted ---------------------------------------------------------------------------
 
     def _want(self, desk: Desk, quotes: Quotes, now: int) -> None:
-        """Fill `routed`: the exit alone while the guard says so, else every wanted quote in its shape."""
+        """Fill `routed`: the exit alone while the guard says so, else every wanted quote in its shape.
+
+        Where an operator closes the desk, his quotes are what is wanted.
+        """
         routed = self.routed
         view = self.view
-        if self.guard.state != 0:
+        if self.guard.state != 0 and desk.closing_bps < 0:
             self._want_exit(desk, now)
             return
         reducing_only = self.guard.reducing_only(now)
