@@ -53,6 +53,7 @@ COMMAND_EXITS: Final = {
     "hat set": _USUAL,
     "hat reconcile": _USUAL,
     "hat stop": _USUAL,
+    "hat pnl": _USUAL,
     "hat tape import": _USUAL,
     "hat tape info": _USUAL,
     "hat tape synthetic": _USUAL,
@@ -60,6 +61,13 @@ COMMAND_EXITS: Final = {
     "hat journal repair": _USUAL,
     "hat journal show": _USUAL,
     "hat journal index": _USUAL,
+    "hat ledger rebuild": _USUAL,
+    "hat ledger verify": (0, 1, 2, EXIT_STALE_BUILD, 130),
+    "hat ledger query": _USUAL,
+    "hat ledger export": _USUAL,
+    "hat ledger close-day": _USUAL,
+    "hat ledger correct": _USUAL,
+    "hat ledger reconcile": (0, 1, 2, EXIT_STALE_BUILD, 130),
 }
 """Exit codes by command; a test finds a command without an entry and an entry without a command."""
 

@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from hatmanifesto.cli import backtest, calibrate, control, demo, exchange, journal, orders, replay, run, tape
+from hatmanifesto.cli import (
+    backtest,
+    calibrate,
+    control,
+    demo,
+    exchange,
+    journal,
+    ledger,
+    orders,
+    pnl,
+    replay,
+    run,
+    tape,
+)
 from hatmanifesto.cli.version import EXIT_STALE_BUILD, build_problem, show_version
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -60,8 +73,10 @@ app.command("cancel", epilog="Example: hat cancel 4194304")(control.cancel)
 app.command("set", epilog="Example: hat set risk.account.max_open_orders=20")(control.set_values)
 app.command("reconcile", epilog="Example: hat reconcile")(control.reconcile)
 app.command("stop", epilog="Example: hat stop --flatten")(control.stop)
+app.command("pnl", epilog="Example: hat pnl runs/first --by cause")(pnl.pnl)
 app.add_typer(tape.app, name="tape")
 app.add_typer(journal.app, name="journal")
+app.add_typer(ledger.app, name="ledger")
 
 
 def main() -> None:
