@@ -36,9 +36,10 @@ SANITIZER = "-fsanitize=signed-integer-overflow,shift-exponent"
 # Semantic interposition and default visibility forbid the compiler to inline across functions; contraction
 # to fused multiply-adds would make floats differ between machines. -march=native would too, and buys nothing.
 FLAGS = ["-O2", "-fno-semantic-interposition", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno"]
-# Many small methods on the order path: let the compiler inline more of them than it would (gcc; clang ignores it).
+# Many small methods on the order path: let the compiler inline more of them than it would (gcc; clang ignores it). A
+# growth of 400 instead of 40 makes the reference benchmark 6 % faster and the build four times as slow.
 FLAGS += ["-finline-functions", *(f"--param={limit}" for limit in (
-    "max-inline-insns-auto=300", "inline-unit-growth=400", "early-inlining-insns=60",
+    "max-inline-insns-auto=300", "inline-unit-growth=40", "early-inlining-insns=60",
     "large-function-growth=1000", "large-function-insns=6000",
 ))]  # fmt: skip
 if SANITIZE:
