@@ -5,10 +5,10 @@
 What is measured: an exchange process writes best prices of ten coins to one WebSocket at 5,000 messages a second, the
 sizes new in each and, in one of a hundred, both prices; the maker decides on every message. The clock (CLOCK_MONOTONIC,
 one machine) is read right before a message with new prices is handed to the kernel, and again when the kernel reports
-the first bytes of the order at these prices. In between: two transfers over loopback, two processes waking up, decoding,
-the engine with every check, the journal's write, signing, and sending. The trader is a live session in a process of its
-own, as `hat run` starts it: uvloop, compiled build, the journal written before anything is sent; no guard, and rate
-limits that do not bind.
+the first bytes of the order at these prices. In between: two transfers over loopback, two processes waking up,
+decoding, the engine with every check, the journal's write, signing, and sending. The trader is a live session in a
+process of its own, as `hat run` starts it: uvloop, compiled build, the journal written before anything is sent; no
+guard, and rate limits that do not bind.
 
 `quote`: no order works, so new prices lead to one signed action with a buy and a sell. `requote`: two orders work, so a
 signed cancel of both goes out before it; `first` is that cancel's first byte. The peer is hyperliquid-python-sdk on the
@@ -46,6 +46,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=Path(__file__).resolve().parent.parent,
             env={**os.environ, "HAT_AGENT_KEY": key},
         )
 
@@ -105,6 +106,8 @@ class Bench:
     def trader(self, kind: str, *more: str) -> Process:
         """Start one who trades."""
         words = [self.at["url"], *more]
+        for change in self.arguments.changes:
+            words += ["--set", change]
         if kind == "sdk":
             return Process("sdk", self.at["url"], self.at["account"], key=self.at["agent_key"])
         if TRIGGERS[kind]:
@@ -237,6 +240,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=100, help="one message in so many changes prices")
     parser.add_argument("--spin", action="store_true", help="the exchange polls: exact, but takes a whole core")
     parser.add_argument("--alone", action="store_true", help="without the official SDK")
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--stages", action="store_true", help="where the time goes inside the trader")
     parser.add_argument("--soak", type=seconds_of, metavar="TIME", help="memory of one session over this time")
     arguments = parser.parse_args()

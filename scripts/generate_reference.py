@@ -465,6 +465,11 @@ MEANINGS: Final = {
     "trading.guard_timeout": Meaning(
         "ns to h", "The guard ends a trader whose loop has not turned for so long, and cancels everything."
     ),
+    "trading.rehearse_interval": Meaning(
+        "0s, us to s",
+        "Least time between two rehearsals of an order, which keep its way to the socket in the processor's caches; "
+        "0s = none.",
+    ),
     "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
     "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
 }  # fmt: skip

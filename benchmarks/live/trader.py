@@ -19,6 +19,7 @@ from benchmarks.live.exchange import LISTED
 from benchmarks.live.stages import Stages
 from hatmanifesto import build
 from hatmanifesto.config.settings import load
+from hatmanifesto.trading import collector
 from hatmanifesto.trading.clock import WallClock
 from hatmanifesto.trading.session import LiveSession
 from hatmanifesto.venues.hyperliquid.adapter import HyperliquidSettings, HyperliquidVenue
@@ -27,7 +28,7 @@ from hatmanifesto.venues.hyperliquid.signing.key import PrivateKey
 NO_LIMIT = 1 << 40
 
 
-def settings(triggers: str) -> list[str]:
+def settings(triggers: str, changes: list[str]) -> list[str]:
     """Return the configuration: the shipped maker on every coin, checks as usual, limits that do not bind."""
     names = json.dumps([market.name for market in LISTED])
     more = [f"strategies.maker.triggers={triggers}"] if triggers else []
@@ -39,10 +40,11 @@ def settings(triggers: str) -> list[str]:
         'trading.reconcile_interval="1h"',
         "risk.account.max_orders_per_second=10000",
         *more,
+        *changes,
     ]
 
 
-async def trade(url: str, key: str, folder: Path, triggers: str, stages: bool) -> dict[str, Any]:
+async def trade(url: str, key: str, folder: Path, triggers: str, changes: list[str], stages: bool) -> dict[str, Any]:
     """Run a session until a line comes in, and return what it measured itself."""
     clock = WallClock()
     (folder / "nonces").mkdir(parents=True)
@@ -52,13 +54,16 @@ async def trade(url: str, key: str, folder: Path, triggers: str, stages: bool) -
         folder / "nonces",
         clock_ns=clock,
     )
-    live = LiveSession(load(None, settings(triggers)), folder, venue, clock)
+    live = LiveSession(load(None, settings(triggers, changes)), folder, venue, clock)
     await live.start()
     meter = Stages(live, venue) if stages else None
     loop = asyncio.get_running_loop()
+    collector.calm()
+    sweeping = loop.create_task(collector.sweep_often())
     loop.add_reader(sys.stdin.fileno(), live.request_stop, "the measurement is over")
     print(json.dumps({"ready": True, "build": build.mode()}), flush=True)
     await live.run()
+    sweeping.cancel()
     times = live.trader.times
     used = resource.getrusage(resource.RUSAGE_SELF)
     found = {
@@ -82,10 +87,11 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--triggers", default="")
     parser.add_argument("--stages", action="store_true")
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--set", action="append", default=[], dest="changes")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        run = trade(arguments.url, os.environ["HAT_AGENT_KEY"], Path(folder), arguments.triggers, arguments.stages)
+    with tempfile.TemporaryDirectory() as folder:
+        key = os.environ["HAT_AGENT_KEY"]
+        run = trade(arguments.url, key, Path(folder), arguments.triggers, arguments.changes, arguments.stages)
         print(json.dumps({"done": uvloop.run(run)}), flush=True)
 
 

@@ -1,8 +1,12 @@
 """The parts of a live session, each by itself."""
 
 import asyncio
+import gc
+import itertools
 import os
+import weakref
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +20,7 @@ from hatmanifesto.config.settings import parse
 from hatmanifesto.errors import UserError
 from hatmanifesto.simulation.live.actions import Place
 from hatmanifesto.simulation.live.orders import OrderRequest
+from hatmanifesto.trading import collector
 from hatmanifesto.trading.clock import WallClock
 from hatmanifesto.trading.control import SOCKET, ControlServer, ask
 from hatmanifesto.trading.guard import alive
@@ -78,6 +83,72 @@ def test_heartbeats_are_seen_by_the_other_side(tmp_path: Path) -> None:
     assert one.guard_age_s() == float("inf")
     assert alive(os.getpid())
     assert not alive(2**22 + 12_345)
+
+
+def test_what_is_alive_when_trading_begins_is_never_looked_through_again() -> None:
+    try:
+        collector.calm()
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 1_000
+        gone = weakref.ref(thing := Ring())
+        thing.itself = thing
+        del thing
+        assert gone() is not None
+        loop = VirtualLoop(BEGIN_NS)
+
+        async def story() -> None:
+            sweeping = loop.create_task(collector.sweep_often())
+            await asyncio.sleep(collector.SWEEP_S + 1)
+            sweeping.cancel()
+
+        run_virtually(story(), loop)
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+class Ring:
+    """Refers to itself."""
+
+    itself: object = None
+
+
+class Rehearsing(LocalVenue):
+    """Notes when it was asked to rehearse."""
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.at: list[int] = []
+
+    def rehearse(self, now_ns: int) -> None:
+        self.at.append(now_ns)
+
+
+@pytest.mark.parametrize("every", ["0s", "200ms"])
+def test_orders_are_rehearsed_after_turns_and_no_oftener_than_was_asked(tmp_path: Path, every: str) -> None:
+    loop = VirtualLoop(BEGIN_NS)
+    local = LocalExchange(loop, 3, instruments())
+    venue = Rehearsing(local, Faults(), 1)
+    wanted = draft()
+    wanted = parse(wanted.settings.as_json() | {"trading": {"rehearse_interval": every}})
+
+    async def story() -> None:
+        market = loop.create_task(local.run())
+        await asyncio.sleep(0.5)
+        session = LiveSession(wanted, tmp_path, venue, loop.now_ns)
+        await session.start()
+        await session.run(5)
+        await session.stop()
+        market.cancel()
+
+    run_virtually(story(), loop)
+    steps = [later - earlier for earlier, later in itertools.pairwise(venue.at)]
+    if every == "0s":
+        assert venue.at == []
+    else:
+        assert len(steps) > 10
+        assert min(steps) >= 200_000_000
 
 
 # -- carrying a session over ------------------------------------------------------------------------------

@@ -148,13 +148,16 @@ class TradingSettings(Section):
     """`[trading]`: how a live session looks after itself.
 
     When the trader's loop has not turned for `guard_timeout`, the guard ends it and cancels everything; with
-    `flatten_on_guard` it closes the positions too, and with `flatten_on_stop` an orderly stop does.
+    `flatten_on_guard` it closes the positions too, and with `flatten_on_stop` an orderly stop does. After a turn, at
+    most every `rehearse_interval` (0s = never), the way of an order to the socket is walked with a worthless key, so
+    that the next real one takes it faster.
     """
 
     reconcile_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
     checkpoint_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
     max_clock_offset: Annotated[Duration, Field(gt=0)] = 1_000_000_000
     guard_timeout: Annotated[Duration, Field(ge=500_000_000)] = 3_000_000_000
+    rehearse_interval: Duration = 2_000_000
     flatten_on_guard: bool = False
     flatten_on_stop: bool = False
 

@@ -18,6 +18,7 @@ import uvloop
 
 from hatmanifesto.config.settings import Draft, load
 from hatmanifesto.errors import UserError
+from hatmanifesto.trading import collector
 from hatmanifesto.trading.clock import WallClock
 from hatmanifesto.trading.control import ControlServer
 from hatmanifesto.trading.guard import Guard
@@ -68,8 +69,11 @@ async def trade(folder: Path, config: Path | None, changes: list[str], seconds: 
     try:
         await live.start()
         await server.open()
+        collector.calm()
+        sweeping = loop.create_task(collector.sweep_often())
         tell({"ready": {"session": live.number, "journal": str(folder / JOURNALS / f"{live.number:08d}{SUFFIX}")}})
         await live.run(seconds)
+        sweeping.cancel()
         say(f"stopping: {live.stop_why}")
         ended = await live.stop()
         return {**summary_of(live), "journal": str(ended.journal), "stopped": ended.stopped}

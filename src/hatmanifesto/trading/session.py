@@ -104,6 +104,8 @@ class LiveSession:
         self._lock: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = NEVER
+        self._rehearse_every_ns = self.settings.rehearse_interval
+        self._rehearsal_ns = 0 if self._rehearse_every_ns else NEVER
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the start --------------------------------------------------------------------------------
@@ -229,15 +231,17 @@ class LiveSession:
         if self.trader.failure is not None:
             self.request_stop(f"failed: {self.trader.failure}")
             return
+        now = self.trader.turned_ns
+        if now >= self._rehearsal_ns:
+            self._rehearsal_ns = now + self._rehearse_every_ns
+            asyncio.get_running_loop().call_soon(self.venue.rehearse, now)
         due = self.trader.next_timer_ns
-        if due != self._timer_ns:
+        if due < self._timer_ns:  # what is due later than the timer is looked at when it fires
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_ns = due
-            self._timer = None
-            if due < NEVER:
-                delay = max(0, due - self.clock()) / 1e9
-                self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+            delay = max(0, due - self.clock()) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

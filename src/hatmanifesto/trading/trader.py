@@ -44,6 +44,8 @@ class Trader(VenueListener):
         self.begun = False
         self.failure: BaseException | None = None
         self.turns = 0
+        self.turned_ns = 0
+        """When the last turn ended."""
         self.times = LoopTimes()
         self.faults: dict[str, int] = {}
         self.trust: dict[int, tuple[Trust, str]] = {
@@ -289,5 +291,6 @@ class Trader(VenueListener):
                 return
             self.outbox.send(began)
         self.turns += 1
-        self.times.add(self.clock() - began)
+        now = self.turned_ns = self.clock()
+        self.times.add(now - began)
         self.after_turn()

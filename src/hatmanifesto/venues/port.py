@@ -238,6 +238,9 @@ class Venue(ABC):
     async def stop(self) -> None:
         """Close every connection. What is under way stays unknown. Safe to call twice."""
 
+    def rehearse(self, now_ns: int) -> None:  # noqa: B027 - a venue need not
+        """Do what sending an order takes, but send nothing and change nothing: it keeps the way in the caches."""
+
     @abstractmethod
     async def open_orders(self) -> Sequence[VenueOrder]:
         """Return every open order of the account, of other sessions and other programs too."""

@@ -20,6 +20,7 @@ from hatmanifesto.venues.hyperliquid.feed.market import FeedSettings, MarketFeed
 from hatmanifesto.venues.hyperliquid.limits import IP_WEIGHT, STREAM_MESSAGES, Limits, Notice, SlidingWindow, Use
 from hatmanifesto.venues.hyperliquid.nonces import NonceSource
 from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway, OrderSettings
+from hatmanifesto.venues.hyperliquid.orders.rehearsal import Rehearsal
 from hatmanifesto.venues.hyperliquid.orders.signed import ActionSigner
 from hatmanifesto.venues.hyperliquid.orders.words import fate_of
 from hatmanifesto.venues.hyperliquid.queries import Queries, QuerySettings
@@ -130,6 +131,7 @@ class HyperliquidVenue(Venue):
         self.user = ""
         self._listener: VenueListener | None = None
         self._gateway: HyperliquidGateway | None = None
+        self._rehearsal: Rehearsal | None = None
         self.account_feed: AccountFeed | None = None
         self.market_feed: MarketFeed | None = None
         self._streams: list[Stream] = []
@@ -157,6 +159,7 @@ class HyperliquidVenue(Venue):
             clock_ns=self._clock_ns,
             settings=self.settings.orders,
         )
+        self._rehearsal = Rehearsal(found, self._clock_ns, self._http)
         return found
 
     async def _account_address(self) -> str:
@@ -193,6 +196,8 @@ class HyperliquidVenue(Venue):
         self._failed = asyncio.get_running_loop().create_future()
         gateway = self._gateway
         gateway.begin(listener, session)
+        if self._rehearsal is not None:
+            self._rehearsal.begin(session)
         by_coin = {instrument.name: instrument for instrument in self.instruments}
         self.account_feed = AccountFeed(by_coin, session, gateway, self.limits.address, listener)
         self.account_feed.begin(self._clock_ns() if from_ns is None else from_ns)
@@ -352,6 +357,10 @@ class HyperliquidVenue(Venue):
         if self._gateway is None:
             raise RuntimeError("open() comes before gateway")
         return self._gateway
+
+    def rehearse(self, now_ns: int) -> None:
+        if self._rehearsal is not None:
+            self._rehearsal.run(now_ns)
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         by_coin = {instrument.name: instrument for instrument in self.instruments}

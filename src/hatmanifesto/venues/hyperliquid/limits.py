@@ -96,6 +96,9 @@ class SlidingWindow:
         self._spent: deque[tuple[int, int]] = deque()
         self.used = 0
 
+    def __len__(self) -> int:
+        return len(self._spent)
+
     def _forget(self, now_ns: int) -> None:
         spent = self._spent
         until = now_ns - self._span_ns

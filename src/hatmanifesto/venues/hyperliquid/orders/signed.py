@@ -1,16 +1,23 @@
 """An action with nonce and signature: the body of /exchange, the same over WebSocket and HTTP."""
 
-from typing import Final
+from typing import Final, Protocol
 
-from hatmanifesto.venues.hyperliquid.nonces import NonceSource
 from hatmanifesto.venues.hyperliquid.signing.l1 import L1Signer
 from hatmanifesto.venues.hyperliquid.wire.actions import Action, action_json, action_msgpack
+
+
+class Nonces(Protocol):
+    """Gives out nonces, as venues.hyperliquid.nonces does."""
+
+    def next(self) -> int:
+        """Return the next nonce, ms."""
+        ...
 
 
 class ActionSigner:
     """Signs actions of one agent key for one account."""
 
-    def __init__(self, signer: L1Signer, nonces: NonceSource) -> None:
+    def __init__(self, signer: L1Signer, nonces: Nonces) -> None:
         self._sign = signer.sign_json
         self._next_nonce = nonces.next
         self._tail: Final = b',"vaultAddress":"0x%b"' % signer.vault.hex().encode() if signer.vault else b""

@@ -86,6 +86,10 @@ class Posts:
         """The connection ended: what was under way may or may not have arrived."""
         self._lose(now_ns, list(self._waiting), why)
 
+    def forget(self) -> None:
+        """Wait for no answer any more, and tell nobody."""
+        self._waiting.clear()
+
     def _lose(self, now_ns: int, ids: list[int], why: str) -> None:
         for post_id in ids:
             found = self._waiting.pop(post_id, None)
