@@ -63,14 +63,14 @@ class Holding:
 
     def value(self, mid2: int, mark: int) -> None:
         """Bring every part up to prices of a moment: half-way values cancel, so any number of moments may be taken."""
-        if mid2 <= 0:
-            mid2 = 2 * mark
-        self.parts[DIRECTIONAL] += self.ripe * mid2 - self.ripe_value
-        self.ripe_value = self.ripe * mid2
-        for entry in self.young:
-            self.parts[ADVERSE_PART] += entry[1] * (mid2 - entry[2])
-            entry[2] = mid2
-        basis = self.size * (2 * mark - mid2)
+        if mid2 > 0:  # where no mid was ever known, all of it is directional
+            self.parts[DIRECTIONAL] += self.ripe * mid2 - self.ripe_value
+            self.ripe_value = self.ripe * mid2
+            for entry in self.young:
+                self.parts[ADVERSE_PART] += entry[1] * (mid2 - entry[2])
+                entry[2] = mid2
+        at_mids = self.ripe_value + sum(entry[1] * entry[2] for entry in self.young)
+        basis = 2 * self.size * mark - at_mids
         self.parts[DIRECTIONAL] += basis - self.basis
         self.basis = basis
 

@@ -331,7 +331,7 @@ class Projection:
                 due = fills + horizon
                 values = series.at(due).tolist()
                 for entry, value, passed in zip(entries, values, (due < known_ts).tolist(), strict=True):
-                    if passed and entry[4][place] is None and value:
+                    if passed and entry[4][place] is None:
                         entry[4][place] = value
                         entry[5] = True
         still = []

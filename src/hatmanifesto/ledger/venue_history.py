@@ -6,6 +6,7 @@ the venue gives as one fill's price) are rounded to the nearest that can.
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -53,11 +54,30 @@ def fills_of_answer(answer: Sequence[dict[str, Any]]) -> list[HistoryFill]:
     rows = [
         HistoryFill(
             row["coin"], row["px"], row["sz"], 1 if row["side"] == "B" else -1, row["time"], row["startPosition"],
-            row["closedPnl"], bool(row["crossed"]), row["fee"], row["tid"], row.get("dir", ""),
+            row["closedPnl"], bool(row["crossed"]), row.get("fee", "0"), row.get("tid", number), row.get("dir", ""),
         )
-        for row in reversed(answer)
+        for number, row in enumerate(reversed(answer), 1)  # answers of 2023 have no trade ids
     ]  # fmt: skip
-    return sorted(rows, key=lambda row: row.time_ms)
+    return in_sequence(sorted(rows, key=lambda row: row.time_ms))
+
+
+def in_sequence(rows: list[HistoryFill]) -> list[HistoryFill]:
+    """Return fills so that those of one millisecond and coin follow from each other's positions, where they can."""
+    found: list[HistoryFill] = []
+    ends: dict[str, Decimal] = {}
+    for _, moment in groupby(rows, key=lambda row: row.time_ms):
+        left = list(moment)
+        while left:
+            at = next((at for at, row in enumerate(left) if ends.get(row.coin) == Decimal(row.start_position)), None)
+            if at is None:  # a chain begins: with what no other one of this moment leads to
+                after = {(row.coin, Decimal(row.start_position) + row.side * Decimal(row.size)) for row in left}
+                at = next(
+                    (at for at, row in enumerate(left) if (row.coin, Decimal(row.start_position)) not in after), 0
+                )
+            row = left.pop(at)
+            ends[row.coin] = Decimal(row.start_position) + row.side * Decimal(row.size)
+            found.append(row)
+    return found
 
 
 def funding_of_answer(answer: Sequence[dict[str, Any]]) -> list[HistoryFunding]:
@@ -95,6 +115,28 @@ class History:
             self.size_scale[coin] = decimals(sizes)
             self.price_scale[coin] = min(MONEY_SCALE - self.size_scale[coin], decimals([fill.price for fill in mine]))
 
+    def begins_with(self, fills: Sequence[HistoryFill]) -> PositionState:
+        """Return the position that a coin's first fill found, at the cost that its first closed profit implies.
+
+        Where it is never closed, what it cost is not known: it is taken at the first fill's price.
+        """
+        coin = fills[0].coin
+        size = scaled(fills[0].start_position, self.size_scale[coin])
+        if size == 0:
+            return PositionState()
+        held, added = Decimal(fills[0].start_position), Decimal(0)
+        cost = held * Decimal(fills[0].price)
+        for fill in fills:
+            change = fill.side * Decimal(fill.size)
+            if held * change < 0:
+                closed = min(abs(change), abs(held))
+                entry = Decimal(fill.price) + fill.side * Decimal(fill.closed_pnl) / closed
+                cost = entry * held - added
+                break
+            held += change
+            added += change * Decimal(fill.price)
+        return PositionState(size=size, cost=scaled(str(cost), MONEY_SCALE))
+
     def plan(self) -> SessionPlan:
         """Return a plan of a session that only listens."""
         return SessionPlan(
@@ -117,19 +159,14 @@ class History:
 def write_history(
     path: Path, fills: Sequence[HistoryFill], funding: Sequence[HistoryFunding] = (), venue: str = "hyperliquid"
 ) -> History:
-    """Write a journal of an account's fills and funding, in order of time. A position held at its beginning is taken at
-    the first fill's price: what it had cost nobody tells."""
+    """Write a journal of an account's fills and funding, in order of time."""
     history = History(fills, funding)
     plan = history.plan()
     index = {coin: at for at, coin in enumerate(history.coins)}
     held: dict[str, PositionState] = {}
     for fill in fills:
         if fill.coin not in held:
-            size = scaled(fill.start_position, history.size_scale[fill.coin])
-            factor = 10 ** (MONEY_SCALE - history.size_scale[fill.coin] - history.price_scale[fill.coin])
-            held[fill.coin] = PositionState(
-                size=size, cost=size * scaled(fill.price, history.price_scale[fill.coin]) * factor
-            )
+            held[fill.coin] = history.begins_with([one for one in fills if one.coin == fill.coin])
     events: list[tuple[int, int, int, list[int]]] = []
     for fill in fills:
         ts = fill.time_ms * 1_000_000
