@@ -50,7 +50,7 @@ def naive(events: list[Event]) -> tuple[int, int, int, dict[str, int]]:
     return cash + paid + worth, paid, other, {"AAA": sizes[0], "BBB": sizes[1]}
 
 
-@settings(max_examples=60, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
 @given(events=histories(), cuts=st.sets(st.integers(1, 60), max_size=12))
 def test_the_parts_add_up_to_the_change_of_equity_to_the_last_unit(events: list[Event], cuts: set[int]) -> None:
     with tempfile.TemporaryDirectory() as name:
