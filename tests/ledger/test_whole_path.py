@@ -79,7 +79,7 @@ def test_built_in_small_steps_it_is_the_same_byte_for_byte(
         store = open_store(other)
         store.create()
         try:
-            Builder(other, store, batch_bytes=1 << 20).run(after(2))  # type: ignore[arg-type]
+            Builder(other, store, batch_bytes=1 << 20).run(after(1))  # type: ignore[arg-type]
             break
         except Stop:
             steps += 1
