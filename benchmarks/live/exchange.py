@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from hatmanifesto.loopback import info
 from hatmanifesto.loopback.development import open_accounts
 from hatmanifesto.loopback.exchange import Loopback
+from hatmanifesto.loopback.info.answers import answer as answer_of
 from hatmanifesto.loopback.markets import MARKETS, USDC, Market
 from hatmanifesto.loopback.signer import read_envelope
-from hatmanifesto.loopback.streams import normalised
+from hatmanifesto.loopback.subscriptions import read_subscription
 from hatmanifesto.loopback.text import price_text
 
 MS = 1_000_000
@@ -301,7 +301,7 @@ class Exchange:
             answer: Any = self._act(body, peer.began_ns)
         elif path == b"/info":
             self.loopback.advance(max(time.time_ns() // MS, self.loopback.now_ms + 1))
-            answer = info.answer(self.loopback, body)
+            answer = answer_of(self.loopback, body)
         else:
             answer = self._told(body)
         text = msgspec.json.encode(answer)
@@ -331,7 +331,10 @@ class Exchange:
     def _signed(self) -> int:
         """Return how many of the actions kept carry a signature of the account's agent."""
         return sum(
-            any(self.loopback.agent_of.get(signer) == self.account.address for signer in read_envelope(body).signers)
+            any(
+                self.loopback.directory.master_of(signer, self.loopback.now_ms) == self.account.address
+                for signer in read_envelope(body).signers
+            )
             for body in self.kept
         )
 
@@ -348,21 +351,21 @@ class Exchange:
             peer.tell(msgspec.json.encode({"channel": "post", "data": {"id": request["id"], "response": response}}))
         elif method == "post":
             asked = request["request"]["payload"]
-            data = {"type": asked["type"], "data": info.answer(self.loopback, asked)}
+            data = {"type": asked["type"], "data": answer_of(self.loopback, asked)}
             response = {"type": "info", "payload": data}
             peer.tell(msgspec.json.encode({"channel": "post", "data": {"id": request["id"], "response": response}}))
         elif method == "subscribe":
             self._subscribe(peer, request["subscription"])
 
     def _subscribe(self, peer: Peer, asked: dict[str, Any]) -> None:
-        shown = normalised(self.loopback, asked)
+        shown = read_subscription(self.loopback, asked).shown
         kind = shown["type"]
         self._tell(peer, "subscriptionResponse", {"method": "subscribe", "subscription": shown})
         peer.kinds.add(kind)
         if kind == "l2Book":
             peer.tell(self.coins[self.loopback.by_coin[shown["coin"]]].book(time.time_ns() // MS))
         elif kind == "activeAssetCtx":
-            context = info.context(self.loopback, self.loopback.by_coin[shown["coin"]])
+            context = self.loopback.states[self.loopback.by_coin[shown["coin"]]].context(self.loopback.now_ms)
             self._tell(peer, kind, {"coin": shown["coin"], "ctx": context})
         elif kind == "userFills":
             self._tell(peer, kind, {"isSnapshot": True, "user": shown["user"], "fills": []})

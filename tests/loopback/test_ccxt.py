@@ -159,7 +159,5 @@ def test_streaming_client_watches_and_trades_over_its_socket() -> None:
 
 def subscribed(stage: Stage) -> list[str]:
     return [
-        subscription.kind
-        for connection in stage.server.connections
-        for subscription in connection.stream.subscriptions.values()
+        subscription.kind for connection in stage.server.connections for subscription in connection.stream.held.values()
     ]

@@ -8,8 +8,8 @@ import pytest
 import uvloop
 
 from hatmanifesto.errors import UserError
-from hatmanifesto.loopback import info
 from hatmanifesto.loopback.exchange import Loopback
+from hatmanifesto.loopback.info.markets import book
 from hatmanifesto.loopback.markets import MARKETS, Market
 from hatmanifesto.loopback.mirror import Mirror
 from hatmanifesto.simulation.live.actions import Place
@@ -50,8 +50,13 @@ async def following(venue: Stage) -> AsyncIterator[tuple[Loopback, Mirror]]:
 
 def prices(loopback: Loopback, coin: str = "BTC") -> list[list[tuple[str, str]]]:
     """Return price and size of every level."""
-    shown = info.book(loopback, coin)
+    shown = book(loopback, coin)
+    assert shown is not None
     return [[(level["px"], level["sz"]) for level in side] for side in shown["levels"]]
+
+
+def marks(loopback: Loopback) -> list[int]:
+    return [int(state.live.prices.mark) for state in loopback.states]
 
 
 def test_book_prints_and_prices_of_the_venue_are_shown_here() -> None:
@@ -59,18 +64,17 @@ def test_book_prints_and_prices_of_the_venue_are_shown_here() -> None:
         async with staged() as venue, following(venue) as (loopback, _):
             await until(lambda: prices(loopback) == prices(venue.loopback))
             await until(lambda: prices(loopback, "ETH") == prices(venue.loopback, "ETH"))
-            assert loopback.rules.marks == venue.loopback.rules.marks
+            await until(lambda: marks(loopback) == marks(venue.loopback))
             taker = venue.loopback.exchange.open_account("taker", 10**12)
-            venue.loopback.rules.unlimited.add(taker)
             ask = int(venue.loopback.exchange.markets[0].book.asks.best_price())
             venue.loopback.exchange.submit(taker, Place([OrderRequest(0, 1, ask, 1_000)]))
-            await until(lambda: loopback.trades[0])
-            print_here, print_there = loopback.trades[0][0], venue.loopback.trades[0][-1]
+            await until(lambda: loopback.states[0].trades)
+            print_here, print_there = loopback.states[0].trades[0], venue.loopback.states[0].trades[-1]
             assert {key: print_here[key] for key in ("coin", "side", "px", "sz")} == {
                 key: print_there[key] for key in ("coin", "side", "px", "sz")
             }
             venue.market.prices["BTC"] = 61_000
-            await until(lambda: loopback.rules.marks[0] == venue.loopback.rules.marks[0] == 610_000)
+            await until(lambda: marks(loopback) == [610_000, 300_000])
 
     uvloop.run(story())
 

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,15 +74,9 @@ async def _serve(
     for entry in fund:
         address, amount = _funding(entry)
         loopback.fund(address, amount)
-    jump = 0.0
-    dice = None
-    if faults is not None:
-        dice = load_faults(faults)
-        jump = dice.settings.clock_jump_s
+    dice = None if faults is None else load_faults(faults)
     source = await open_market(loopback, market, seed, block_ms)
-    server = LoopbackServer(
-        loopback, source.step, block_ms=block_ms, limits=limits, faults=dice, clock=lambda: time.time() + jump
-    )
+    server = LoopbackServer(loopback, source.step, block_ms=block_ms, limits=limits, faults=dice)
     try:
         taken = await server.open(port)
     except OSError as error:
@@ -122,7 +115,7 @@ async def _serve(
 
 
 def _funding(entry: str) -> tuple[str, int]:
-    from hatmanifesto.loopback.exchange import usdc
+    from hatmanifesto.loopback.transfers import usdc
     from hatmanifesto.venues.hyperliquid.signing.l1 import address_bytes
 
     address, _, amount = entry.partition("=")

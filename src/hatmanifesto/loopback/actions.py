@@ -1,9 +1,11 @@
 """From the wire's actions to the matcher's, and from its answers back to the wire's."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from hatmanifesto.loopback.participants import Builder
 from hatmanifesto.loopback.text import mean_price_text, size_text
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.money import MAX_AMOUNT, parse_decimal
@@ -28,6 +30,7 @@ _TIFS: Final = {
     "Ioc": IMMEDIATE_OR_CANCEL,
     "FrontendMarket": MARKET,
 }
+NO_BUILDER: Final = Builder(-1, 0)
 _GROUPS: Final = {"na": UNGROUPED, "normalTpsl": PARENT_GROUP, "positionTpsl": POSITION_GROUP}
 
 
@@ -48,31 +51,21 @@ class _Whole(Exception):  # noqa: N818 - what is refused
     """The whole action is refused in these words."""
 
 
-def build_action(instruments: list[Instrument], action: wire.Action) -> Building:
-    """Return what to submit; an action that the matcher does not know has neither `action` nor `answer`."""
+def build_action(instruments: list[Instrument], builders: Mapping[str, Builder], action: wire.Action) -> Building:
+    """Return what to submit; an action that the matcher does not know has neither `action` nor `answer`.
+
+    `builders` are those to whom the acting account allowed a fee, by lower-case address.
+    """
     try:
-        return _build(instruments, action)
+        return _build(instruments, builders, action)
     except _Whole as refusal:
         return Building("", answer={"status": "err", "response": str(refusal)})
 
 
-def _build(instruments: list[Instrument], action: wire.Action) -> Building:
+def _build(instruments: list[Instrument], builders: Mapping[str, Builder], action: wire.Action) -> Building:
     match action:
-        case wire.Order(orders=orders, grouping=grouping):
-            building = Building("order", elements=len(orders))
-            requests = []
-            for place, order in enumerate(orders):
-                request = _request(instruments, order)
-                if isinstance(request, str):
-                    building.refused[place] = request
-                else:
-                    requests.append(request)
-            group = _GROUPS[grouping] if isinstance(grouping, str) else UNGROUPED
-            if requests or not orders:
-                building.action = live.Place(requests, group)
-            else:
-                building.answer = _statuses("order", [{"error": building.refused[at]} for at in range(len(orders))])
-            return building
+        case wire.Order():
+            return _place(instruments, action, _builder_of(builders, action.builder))
         case wire.Cancel(cancels=cancels, f=fast):
             pairs = [(cancel.a, cancel.o) for cancel in cancels]
             return Building("cancel", live.Cancel(pairs, fast=fast is True), elements=len(pairs))
@@ -99,6 +92,37 @@ def _build(instruments: list[Instrument], action: wire.Action) -> Building:
     return Building("")
 
 
+def _place(instruments: list[Instrument], action: wire.Order, builder: Builder) -> Building:
+    building = Building("order", elements=len(action.orders))
+    requests = []
+    for place, order in enumerate(action.orders):
+        request = _request(instruments, order, builder)
+        if isinstance(request, str):
+            building.refused[place] = request
+        else:
+            requests.append(request)
+    group = _GROUPS[action.grouping] if isinstance(action.grouping, str) else UNGROUPED
+    if building.refused and group != UNGROUPED:
+        # a family is taken whole or not at all
+        text = next(iter(building.refused.values()))
+        building.answer = _statuses("order", [{"error": text} for _ in action.orders])
+    elif requests or not action.orders:
+        building.action = live.Place(requests, group)
+    else:
+        building.answer = _statuses("order", [{"error": text} for text in building.refused.values()])
+    return building
+
+
+def _builder_of(builders: Mapping[str, Builder], asked: wire.Builder | UnsetType) -> Builder:
+    """Return whose account gets how much of each fill. Raises _Whole for a fee that was not allowed."""
+    if asked is UNSET:
+        return NO_BUILDER
+    allowed = builders.get(asked.b.lower())
+    if allowed is None or not 0 <= asked.f <= allowed.most_tenths:
+        raise _Whole("Builder fee has not been approved")
+    return Builder(allowed.account, asked.f)
+
+
 def _change(instruments: list[Instrument], oid: int | str, order: wire.OrderWire) -> live.Change:
     request = _request(instruments, order)
     if isinstance(request, str):
@@ -106,7 +130,7 @@ def _change(instruments: list[Instrument], oid: int | str, order: wire.OrderWire
     return live.Change(oid, "", request) if isinstance(oid, int) else live.Change(0, oid.lower(), request)
 
 
-def _request(instruments: list[Instrument], order: wire.OrderWire) -> OrderRequest | str:
+def _request(instruments: list[Instrument], order: wire.OrderWire, builder: Builder = NO_BUILDER) -> OrderRequest | str:
     """Return the order in the matcher's units, or the words that refuse it alone. Raises _Whole."""
     if not 0 <= order.a < len(instruments):
         raise _Whole(wording.UNKNOWN_ASSET)
@@ -147,6 +171,8 @@ def _request(instruments: list[Instrument], order: wire.OrderWire) -> OrderReque
         trigger_price=trigger,
         is_market=is_market,
         take_profit=take_profit,
+        builder=builder.account,
+        builder_tenths=builder.most_tenths,
     )
 
 

@@ -1,27 +1,32 @@
 """Scripted, seeded faults of the loopback exchange, for tests of clients and for drills.
 
-A file of them is TOML; every rule is a share of what it concerns, or a span of time from the start:
+A file of them is TOML. Shares say how many of the things concerned are hit; spans are seconds from the start:
 
     seed = 7
-    drop_message = 0.01          # stream messages lost
-    delay_message = 0.05         # … sent late by delay_ms
-    delay_ms = 800
-    duplicate_message = 0.02
-    reorder_message = 0.02       # … held back until after the next ones
-    disconnect = 0.0005          # a connection is cut after a message
-    lost_answer = 0.01           # the action was executed; its answer is lost
-    reject_signature = 0.001
-    http_429 = 0.01
+    drop_message = 0.01          # of stream messages: lost
+    delay_message = 0.05         # late by delay_ms
+    delay_ms = 800.0
+    duplicate_message = 0.02     # sent twice
+    reorder_message = 0.02       # sent after the next one
+    disconnect = 0.0005          # the connection is cut after it
+    lost_answer = 0.01           # of actions: executed, and never answered
+    delay_answer = 0.05          # answered late by delay_ms
+    reject_signature = 0.001     # refused as if an unknown key had signed
+    http_429 = 0.01              # of HTTP requests
     http_500 = 0.01
-    stale_books = [[10.0, 15.0]] # seconds from the start in which streams say nothing
-    half_open = [[30.0, 45.0]]   # connections stay up and carry nothing
-    clock_jump_s = 0.0           # how far the exchange's clock is off
+    stale_books = [[10.0, 15.0]] # market data is silent, everything else goes on
+    half_open = [[30.0, 45.0]]   # connections stay up and carry nothing either way
+    clock_jumps = [[60.0, -5.0]] # the exchange's clock is put forward or back by so many seconds
+
+Every kind of fault has a generator of its own, so that the n-th message (action, request) meets the same fate whatever
+happens beside it.
 """
 
-import asyncio
 import random
 import time
 import tomllib
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -31,7 +36,7 @@ from hatmanifesto.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]
-REORDER_S: Final = 0.15
+Jump = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=-86_400, le=86_400)]]
 
 
 class FaultSettings(BaseModel):
@@ -47,88 +52,120 @@ class FaultSettings(BaseModel):
     reorder_message: Share = 0
     disconnect: Share = 0
     lost_answer: Share = 0
+    delay_answer: Share = 0
     reject_signature: Share = 0
     http_429: Share = 0
     http_500: Share = 0
-    stale_books: list[Span] = []
-    half_open: list[Span] = []
-    clock_jump_s: float = 0
+    stale_books: tuple[Span, ...] = ()
+    half_open: tuple[Span, ...] = ()
+    clock_jumps: tuple[Jump, ...] = ()
+
+
+class Fate(Enum):
+    """What becomes of a stream message."""
+
+    SENT = "sent"
+    DROPPED = "dropped"
+    DELAYED = "delayed"
+    DUPLICATED = "duplicated"
+    REORDERED = "reordered"
 
 
 class Faults:
-    """Throws the dice. Counts what it did in `done`."""
+    """Throws the dice and counts what it did in `done`. Without settings nothing ever happens."""
 
-    def __init__(self, settings: FaultSettings | None = None) -> None:
-        self.settings = settings or FaultSettings()
-        self.on = settings is not None
-        self.done: dict[str, int] = {}
-        self._chance = random.Random(self.settings.seed)
-        self._began = time.monotonic()
+    def __init__(self, settings: FaultSettings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings: Final = settings or FaultSettings()
+        self.done: Final[dict[str, int]] = {}
+        self._clock = clock
+        self._began = clock()
+        self._dice: dict[str, random.Random] = {}
 
     def _happens(self, name: str, share: float) -> bool:
-        if not self.on or share <= 0 or self._chance.random() >= share:
+        if share <= 0:
+            return False
+        dice = self._dice.get(name)
+        if dice is None:
+            dice = self._dice[name] = random.Random(f"{self.settings.seed}/{name}")
+        if dice.random() >= share:
             return False
         self.done[name] = self.done.get(name, 0) + 1
         return True
 
-    def _within(self, spans: list[Span]) -> bool:
-        age = time.monotonic() - self._began
-        return any(begin <= age < end for begin, end in spans)
+    def begin(self) -> None:
+        """Spans and jumps count from now."""
+        self._began = self._clock()
 
-    def message(self, message: bytes) -> list[tuple[float, bytes]]:
-        """Return what becomes of a stream message: (seconds of delay, message), none when it is lost."""
-        if not self.on or message == b'{"channel":"pong"}':
-            return [(0.0, message)]
+    @property
+    def age_s(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._began
+
+    def message(self) -> Fate:
+        """Return the fate of the next stream message."""
         rules = self.settings
         if self._happens("drop_message", rules.drop_message):
-            return []
-        delay = 0.0
+            return Fate.DROPPED
         if self._happens("delay_message", rules.delay_message):
-            delay = rules.delay_ms / 1e3
-        elif self._happens("reorder_message", rules.reorder_message):
-            delay = REORDER_S
+            return Fate.DELAYED
+        if self._happens("reorder_message", rules.reorder_message):
+            return Fate.REORDERED
         if self._happens("duplicate_message", rules.duplicate_message):
-            return [(delay, message), (delay + 0.01, message)]
-        return [(delay, message)]
+            return Fate.DUPLICATED
+        return Fate.SENT
 
     def disconnects(self) -> bool:
-        """Whether the connection is cut now."""
+        """Tell whether the connection is cut now."""
         return self._happens("disconnect", self.settings.disconnect)
 
     def lost_answer(self) -> bool:
-        """Whether the answer to an executed action is lost."""
+        """Tell whether the answer to an executed action is lost."""
         return self._happens("lost_answer", self.settings.lost_answer)
 
+    def answer_delay_s(self) -> float:
+        """Return how late an action's answer is."""
+        late = self._happens("delay_answer", self.settings.delay_answer)
+        return self.settings.delay_ms / 1e3 if late else 0.0
+
     def rejected_signature(self) -> bool:
-        """Whether a good signature is refused."""
+        """Tell whether a good signature is refused."""
         return self._happens("reject_signature", self.settings.reject_signature)
 
-    async def http(self, what: str) -> int | None:
-        """Return a status that answers a request in place of the exchange, or None."""
+    def http(self) -> int:
+        """Return a status that answers a request in place of the exchange, or 0."""
         if self._happens("http_429", self.settings.http_429):
             return 429
-        if self._happens("http_500", self.settings.http_500):
-            return 500
-        if self._happens("delay_http", self.settings.delay_message):
-            await asyncio.sleep(self.settings.delay_ms / 1e3)
-        return None
+        return 500 if self._happens("http_500", self.settings.http_500) else 0
 
-    def stale(self, now_ms: int) -> bool:
-        """Whether streams say nothing now."""
-        return self.on and self._within(self.settings.stale_books)
+    @property
+    def stale(self) -> bool:
+        """Tell whether market data is silent now."""
+        return self._within(self.settings.stale_books)
 
     @property
     def half_open(self) -> bool:
-        """Whether connections carry nothing now."""
-        return self.on and self._within(self.settings.half_open)
+        """Tell whether connections carry nothing now."""
+        return self._within(self.settings.half_open)
+
+    def _within(self, spans: tuple[Span, ...]) -> bool:
+        if not spans:
+            return False
+        age = self.age_s
+        return any(begin <= age < end for begin, end in spans)
+
+    @property
+    def clock_error_s(self) -> float:
+        """Return how far the exchange's clock is off now."""
+        jumps = self.settings.clock_jumps
+        return sum(by for at, by in jumps if at <= self.age_s) if jumps else 0.0
 
 
 def load_faults(path: Path) -> Faults:
     """Read a file of faults. UserError names every mistake."""
     try:
         settings = FaultSettings.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "name a TOML file of faults") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}", "name a TOML file of faults") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is no TOML: {error}", "correct the file") from error
     except ValidationError as error:

@@ -28,7 +28,6 @@ class Follower:
         exchange = loopback.exchange
         self.quoter = exchange.open_account(f"book of {self.instrument.name}", CASH)
         self.taker = exchange.open_account(f"prints of {self.instrument.name}", CASH)
-        loopback.rules.unlimited |= {self.quoter, self.taker}
         self.mark = self.oracle = 0
         self.quoting = True
         """Whether the followed book can be relied on; while not, nothing of it is shown."""
@@ -46,7 +45,7 @@ class Follower:
         elif kind == ORACLE:
             self.oracle = price
         elif kind == FUNDING:
-            self.loopback.funding_rates[self.index] = price
+            self.loopback.states[self.index].told_rate = price
         else:
             self.book.apply(meta, price, size, exch_ts)
 

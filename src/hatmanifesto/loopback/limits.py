@@ -1,14 +1,21 @@
-"""What one IP address may do: request weight a minute, connections, messages and posts under way."""
+"""What one IP address may do: request weight, connections, messages, subscriptions, users and posts under way.
+
+Source: Hyperliquid docs, rate limits. Everybody here comes from one address, 127.0.0.1.
+"""
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from hatmanifesto.venues.hyperliquid.wire.actions import element_count
 
 WEIGHT_A_MINUTE: Final = 1_200
 CONNECTIONS: Final = 10
+CONNECTIONS_A_MINUTE: Final = 30
 MESSAGES_A_MINUTE: Final = 2_000
+SUBSCRIPTIONS: Final = 1_000
+USERS: Final = 10
 POSTS: Final = 100
 _LIGHT: Final = frozenset(
     {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
@@ -26,30 +33,47 @@ _PER_ITEM: Final = {
 
 
 class Window:
-    """Counts what was spent in the last minute. `limit` 0: unlimited."""
+    """Counts what was spent in the last minute, second by second. `limit` 0: unlimited."""
 
-    def __init__(self, limit: int, seconds: float = 60.0) -> None:
+    def __init__(self, limit: int, seconds: int = 60, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.seconds = seconds
-        self._spent: deque[tuple[float, int]] = deque()
+        self._clock = clock
+        self._spent: deque[tuple[int, int]] = deque()
         self._sum = 0
 
     def take(self, weight: int) -> bool:
         """Spend a weight; False, and nothing spent, when the minute's is used up."""
-        now = time.monotonic()
+        if self.limit == 0:
+            return True
+        now = int(self._clock())
         while self._spent and self._spent[0][0] <= now - self.seconds:
             self._sum -= self._spent.popleft()[1]
-        if self.limit and self._sum + weight > self.limit:
+        if self._sum + weight > self.limit:
             return False
-        self._spent.append((now, weight))
+        if self._spent and self._spent[-1][0] == now:
+            weight_before = self._spent.pop()[1]
+            self._spent.append((now, weight_before + weight))
+        else:
+            self._spent.append((now, weight))
         self._sum += weight
         return True
+
+
+class IpLimits:
+    """The windows of the one address; off, nothing is counted."""
+
+    def __init__(self, *, on: bool) -> None:
+        self.on = on
+        self.weight = Window(WEIGHT_A_MINUTE if on else 0)
+        self.messages = Window(MESSAGES_A_MINUTE if on else 0)
+        self.connections = Window(CONNECTIONS_A_MINUTE if on else 0)
 
 
 def info_weight(request: Any) -> int:
     """Return a question's weight before its answer is known."""
     kind = request.get("type") if isinstance(request, dict) else None
-    if kind in _LIGHT:
+    if isinstance(kind, str) and kind in _LIGHT:
         return 2
     return 60 if kind == "userRole" else 20
 

@@ -7,18 +7,18 @@ from hatmanifesto.loopback.text import money_text, price_text, printed, size_tex
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.simulation.live.events import Fill
-from hatmanifesto.simulation.live.orders import MARKET, LiveOrder
+from hatmanifesto.simulation.live.orders import DELEVERAGED, MARKET, LiveOrder
 
 _TIFS: Final = {POST_ONLY: "Alo", GOOD_TILL_CANCEL: "Gtc", IMMEDIATE_OR_CANCEL: "Ioc", MARKET: "FrontendMarket"}
 
 
-def basic_order(instrument: Instrument, order: LiveOrder) -> dict[str, Any]:
-    """Return the short form: openOrders, orderUpdates."""
+def basic_order(instrument: Instrument, order: LiveOrder, remaining: int) -> dict[str, Any]:
+    """Return the short form: openOrders, orderUpdates. `remaining` is the unfilled size to show."""
     shown: dict[str, Any] = {
         "coin": instrument.name,
         "side": "B" if order.side > 0 else "A",
         "limitPx": price_text(instrument, int(order.price)),
-        "sz": size_text(instrument, int(order.remaining)),
+        "sz": size_text(instrument, remaining),
         "oid": int(order.oid),
         "timestamp": int(order.time_ns) // 1_000_000,
         "origSz": size_text(instrument, int(order.size)),
@@ -30,7 +30,7 @@ def basic_order(instrument: Instrument, order: LiveOrder) -> dict[str, Any]:
     return shown
 
 
-def frontend_order(instrument: Instrument, order: LiveOrder) -> dict[str, Any]:
+def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int) -> dict[str, Any]:
     """Return the long form: frontendOpenOrders, orderStatus, historicalOrders."""
     trigger = int(order.trigger_price)
     condition = "N/A"
@@ -44,7 +44,7 @@ def frontend_order(instrument: Instrument, order: LiveOrder) -> dict[str, Any]:
     elif order.time_in_force == MARKET:
         kind = "Market"
     return {
-        **basic_order(instrument, order),
+        **basic_order(instrument, order, remaining),
         "triggerCondition": condition,
         "isTrigger": trigger != 0,
         "triggerPx": price_text(instrument, trigger),
@@ -58,9 +58,9 @@ def frontend_order(instrument: Instrument, order: LiveOrder) -> dict[str, Any]:
 
 
 def order_status(instrument: Instrument, entry: OrderEntry) -> dict[str, Any]:
-    """Return an order with its latest status."""
+    """Return an order as it was when its latest status came: a partial fill since then does not show."""
     return {
-        "order": frontend_order(instrument, entry.order),
+        "order": frontend_order(instrument, entry.order, entry.remaining),
         "status": entry.status,
         "statusTimestamp": entry.status_ms,
     }
@@ -77,7 +77,7 @@ def fill_object(instrument: Instrument, fill: Fill, now_ms: int) -> dict[str, An
         "side": "B" if side > 0 else "A",
         "time": now_ms,
         "startPosition": printed(start, int(instrument.size_scale)),
-        "dir": _direction(start, side, size),
+        "dir": "Auto-Deleveraging" if order.closing == DELEVERAGED else _direction(start, side, size),
         "closedPnl": money_text(int(fill.closed)),
         "hash": f"0x{int(fill.tid):064x}",
         "oid": int(order.oid),

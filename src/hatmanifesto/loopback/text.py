@@ -41,6 +41,10 @@ def mean_price_text(instrument: Instrument, value: int, size: int) -> str:
         return "0.0"
     price = Decimal(int(value)) / Decimal(int(size)) / Decimal(10) ** int(instrument.price_scale)
     digits = max(0, 5 - price.adjusted())
-    rounded = price.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN).normalize()
-    text = format(rounded, "f")
+    return decimal_text(price.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN))
+
+
+def decimal_text(value: Decimal) -> str:
+    """Return a decimal without needless zeros, with at least one decimal."""
+    text = format(value.normalize(), "f")
     return text if "." in text else text + ".0"

@@ -86,11 +86,25 @@ class AccountRules:
         """Tell whether an order that could add to the position has the margin it needs."""
         return True
 
+    def within_tier(
+        self, account: LiveAccount, instrument: Instrument, side: i64, price: i64, size: i64, mark: i64
+    ) -> bool:
+        """Tell whether the position that an order could make is allowed at the account's leverage."""
+        return True
+
     def may_fill(
         self, account: LiveAccount, instrument: Instrument, side: i64, price: i64, size: i64, mark: i64
     ) -> bool:
         """Tell whether a resting order still has its margin when it is about to be filled."""
         return True
+
+    def booked(
+        self, account: LiveAccount, instrument: Instrument, side: i64, price: i64, size: i64, fee: i64, crossed: bool
+    ) -> None:
+        """A fill was booked."""
+
+    def funded(self, account: LiveAccount, instrument: Instrument, amount: i64) -> None:
+        """A funding payment was booked; `amount` is the balance's change."""
 
     def set_leverage(self, account: LiveAccount, instrument: Instrument, leverage: i64, cross: bool) -> str:
         """Set the leverage; return the venue's refusal, or nothing."""

@@ -88,6 +88,10 @@ def refuse(
         account, instrument, side, request.price, size, prices.reference()
     ):
         return Refusal(wording.MARGIN_REJECTED, wording.MARGIN)
+    if not request.reduce_only and not floor.rules.within_tier(
+        account, instrument, side, request.price, size, prices.reference()
+    ):
+        return Refusal(wording.POSITION_TIER_REJECTED, wording.POSITION_TIER)
     return None
 
 

@@ -66,6 +66,8 @@ from hatmanifesto.simulation.live.market import LiveMarket
 from hatmanifesto.simulation.live.orders import (
     ARMED,
     ENDED,
+    LIQUIDATED,
+    MARKET,
     PARENT_GROUP,
     POSITION_GROUP,
     WAITING,
@@ -177,8 +179,35 @@ class LiveExchange:
                 amount = funding_payment(position.size, oracle, position.notional_factor, i64(rate))
                 position.apply_funding(amount)
                 account.cash += amount
+                self.floor.rules.funded(account, self.floor.instruments[instrument], amount)
                 paid = FundingPaid(account.index, i64(instrument), amount, i64(rate), position.size, oracle)
                 self.floor.events.append(paid)
+
+    def close_at_market(self, account: LiveAccount, instrument: int, size: int, price: int) -> None:
+        """Close some of a position (size > 0) in the book, up to a price, because its margin ran out.
+
+        It does not wait for a block; what it did are events of the next one.
+        """
+        market = self.markets[instrument]
+        side = -1 if account.holdings[instrument].position.size > 0 else 1
+        request = OrderRequest(instrument, side, price, size, MARKET, reduce_only=True)
+        order = LiveOrder(self.floor.next_oid(), account.index, request, self.floor.now_ns)
+        order.closing = LIQUIDATED
+        market.enter(order)
+
+    def hand_over(self, giver: int, taker: int, instrument: int, price: int, size: int, closing: int) -> None:
+        """Let one account take over some of another's position (size > 0) at a price, outside the book.
+
+        `closing` says why, TAKEN_OVER or DELEVERAGED. What it did are events of the next block.
+        """
+        side = -1 if self.floor.accounts[giver].holdings[instrument].position.size > 0 else 1
+        orders: list[LiveOrder] = []
+        for account, direction in [(giver, side), (taker, -side)]:
+            request = OrderRequest(instrument, direction, price, size, MARKET)
+            order = LiveOrder(self.floor.next_oid(), i64(account), request, self.floor.now_ns)
+            order.closing = closing
+            orders.append(order)
+        self.markets[instrument].exchange_outside(orders[0], orders[1], i64(price), i64(size))
 
     def cancel_all(self, account: LiveAccount, status: str) -> None:
         """End everything that an account has open, oldest first."""

@@ -4,8 +4,9 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from hatmanifesto.model.fees import BUILDER_UNIT
 from hatmanifesto.model.instrument import Instrument
-from hatmanifesto.model.money import RATE_SCALE, muldiv
+from hatmanifesto.model.money import RATE_SCALE, muldiv, rate_of
 from hatmanifesto.model.order import GOOD_TILL_CANCEL, POST_ONLY
 from hatmanifesto.simulation.live import wording
 from hatmanifesto.simulation.live.account import Holding, LiveAccount
@@ -148,18 +149,33 @@ class LiveMarket:
         if maker.siblings is not None:
             self._cancel_siblings(maker)
 
-    def _book_fill(self, order: LiveOrder, tid: i64, price: i64, size: i64, crossed: bool) -> Holding:
+    def exchange_outside(self, giver: LiveOrder, taker: LiveOrder, price: i64, size: i64) -> None:
+        """Exchange a size outside the book, free of fees: no print, the orders rest nowhere."""
+        tid = self.floor.next_tid()
+        for order in [giver, taker]:
+            order.remaining -= size
+            holding = self._book_fill(order, tid, price, size, order is giver, free=True)
+            self.floor.tell(order, wording.FILLED)
+            order.place = ENDED
+            self._position_moved(holding)
+
+    def _book_fill(
+        self, order: LiveOrder, tid: i64, price: i64, size: i64, crossed: bool, free: bool = False
+    ) -> Holding:
         floor = self.floor
         account = floor.accounts[order.account]
         holding = account.holdings[self.index]
         position = holding.position
         order.filled_value += price * size
         notional = self.instrument.notional(price, size)
-        fee = floor.rules.fee(account, self.instrument, notional, crossed)
+        fee: i64 = 0 if free else floor.rules.fee(account, self.instrument, notional, crossed)
+        if order.builder_tenths != 0:
+            fee += rate_of(notional, order.builder_tenths * BUILDER_UNIT)
         start = position.size
         closed = position.apply_fill(order.side, price, size, fee, crossed)
         account.cash += closed - fee
         account.volume += notional
+        floor.rules.booked(account, self.instrument, order.side, price, size, fee, crossed)
         after = position.size
         self.prices.open_interest += (after if after > 0 else 0) - (start if start > 0 else 0)
         floor.events.append(Fill(order, tid, price, size, crossed, fee, start, closed))

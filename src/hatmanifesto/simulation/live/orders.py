@@ -24,6 +24,15 @@ RESTING: Final = 3
 """In the book."""
 ENDED: Final = 4
 
+# who closes a position with an order
+BY_OWNER: Final = 0
+LIQUIDATED: Final = 1
+"""The venue, in the book, since margin ran out."""
+TAKEN_OVER: Final = 2
+"""The venue's backstop took the position over."""
+DELEVERAGED: Final = 3
+"""The position's other side was bankrupt."""
+
 # how the orders of one action belong together
 UNGROUPED: Final = 0
 PARENT_GROUP: Final = 1
@@ -38,6 +47,8 @@ class OrderRequest:
 
     `size` 0 means the whole position, for a trigger of a position only. `trigger_price` > 0 makes it a trigger order:
     then `is_market` says what fires, and `take_profit` which way it waits. `cloid` is empty or the client's own id.
+    `builder` is the account of whoever built the client (-1: nobody), who gets `builder_tenths` of a basis point on top
+    of the venue's fee.
     """
 
     def __init__(
@@ -53,6 +64,8 @@ class OrderRequest:
         trigger_price: int = 0,
         is_market: bool = False,
         take_profit: bool = False,
+        builder: int = -1,
+        builder_tenths: int = 0,
     ) -> None:
         self.instrument: Final[i64] = instrument
         self.side: Final[i64] = side
@@ -64,6 +77,8 @@ class OrderRequest:
         self.trigger_price: Final[i64] = trigger_price
         self.is_market: Final[bool] = is_market
         self.take_profit: Final[bool] = take_profit
+        self.builder: Final[i64] = builder
+        self.builder_tenths: Final[i64] = builder_tenths
 
     def takes(self) -> bool:
         """Tell whether it may take liquidity at once, which puts its action behind the block's cancels."""
@@ -79,6 +94,8 @@ class OrderRequest:
             POST_ONLY,
             reduce_only=self.reduce_only,
             cloid=self.cloid,
+            builder=int(self.builder),
+            builder_tenths=int(self.builder_tenths),
         )
 
 
@@ -101,8 +118,10 @@ class LiveOrder:
         self.trigger_price: Final[i64] = request.trigger_price
         self.is_market: Final[bool] = request.is_market
         self.take_profit: Final[bool] = request.take_profit
+        self.builder: Final[i64] = request.builder
+        self.builder_tenths: Final[i64] = request.builder_tenths
         self.of_position: bool = False
-        self.liquidation: bool = False
+        self.closing: i64 = BY_OWNER
         self.time_ns: Final[i64] = time_ns
         self.place: i64 = WORKING
         self.siblings: list[LiveOrder] | None = None  # cancelled when this one fills; shared, this one included

@@ -1,0 +1,103 @@
+"""From the matcher's events to what the venue tells: order updates, fills, prints, funding payments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mypy_extensions import i64
+
+from hatmanifesto.loopback.directory import Directory
+from hatmanifesto.loopback.margin_rules import MarginRules
+from hatmanifesto.loopback.market_state import RATE_DIGITS, MarketState
+from hatmanifesto.loopback.news import BlockNews
+from hatmanifesto.loopback.orders import basic_order, fill_object
+from hatmanifesto.loopback.text import money_text, price_text, rate_text, size_text
+from hatmanifesto.model.fees import fill_fee
+from hatmanifesto.simulation.live.events import Event, Fill, FundingPaid, LevelChanged, OrderChanged, Trade
+from hatmanifesto.simulation.live.orders import LIQUIDATED, TAKEN_OVER
+
+
+class Reporter:
+    """Keeps histories and adds to a block's news."""
+
+    def __init__(self, states: Sequence[MarketState], directory: Directory, rules: MarginRules) -> None:
+        self._states = states
+        self._directory = directory
+        self._rules = rules
+        self._liquidation: tuple[int, dict[str, Any]] = (0, {})  # of the trade whose fills come next
+
+    def take(self, event: Event, news: BlockNews) -> None:
+        """Take one event, in the order in which it happened."""
+        if isinstance(event, LevelChanged):
+            news.books.add(self._states[event.instrument].instrument.name)
+        elif isinstance(event, OrderChanged):
+            self._changed(event, news)
+        elif isinstance(event, Fill):
+            self._filled(event, news)
+        elif isinstance(event, Trade):
+            self._traded(event, news)
+        elif isinstance(event, FundingPaid):
+            self._paid(event, news)
+
+    def _changed(self, event: OrderChanged, news: BlockNews) -> None:
+        participant = self._directory.by_index.get(int(event.order.account))
+        if participant is None:
+            return
+        remaining = int(event.remaining)
+        entry = participant.remember(event.order, event.status, remaining, news.time_ms)
+        shown = basic_order(self._states[event.order.instrument].instrument, entry.order, remaining)
+        news.order_updates[participant.address].append(
+            {"order": shown, "status": event.status, "statusTimestamp": news.time_ms}
+        )
+
+    def _traded(self, event: Trade, news: BlockNews) -> None:
+        state = self._states[event.instrument]
+        address_of = self._directory.address_of
+        shown = state.traded(event, address_of(int(event.buyer)), address_of(int(event.seller)), news.time_ms)
+        news.trades[state.instrument.name].append(shown)
+
+    def _filled(self, event: Fill, news: BlockNews) -> None:
+        order = event.order
+        state = self._states[order.instrument]
+        instrument = state.instrument
+        closing = int(order.closing)
+        if event.crossed and closing in (LIQUIDATED, TAKEN_OVER):
+            self._liquidation = (
+                int(event.tid),
+                {
+                    "liquidatedUser": self._directory.address_of(int(order.account)),
+                    "markPx": price_text(instrument, int(state.live.prices.mark)),
+                    "method": "market" if closing == LIQUIDATED else "backstop",
+                },
+            )
+        participant = self._directory.by_index.get(int(order.account))
+        if participant is None:
+            return
+        shown = fill_object(instrument, event, news.time_ms)
+        if self._liquidation[0] == int(event.tid):
+            shown["liquidation"] = self._liquidation[1]
+        notional = int(instrument.notional(event.price, event.size))
+        builder = self._directory.by_index.get(int(order.builder))
+        if builder is not None and int(order.builder_tenths):
+            amount = int(fill_fee(i64(notional), i64(0), order.builder_tenths))
+            self._rules.pay(builder.account, amount)
+            shown["builderFee"] = money_text(amount)
+        opens = int(event.start) == 0
+        participant.filled(shown, int(order.instrument), notional, bool(event.crossed), opens, news.time_ms)
+        news.fills[participant.address].append(shown)
+
+    def _paid(self, event: FundingPaid, news: BlockNews) -> None:
+        participant = self._directory.by_index.get(int(event.account))
+        if participant is None:
+            return
+        index, amount = int(event.instrument), int(event.amount)
+        instrument = self._states[index].instrument
+        delta = {
+            "coin": instrument.name,
+            "usdc": money_text(amount),
+            "szi": size_text(instrument, int(event.size)),
+            "fundingRate": rate_text(int(event.rate), RATE_DIGITS),
+            "nSamples": None,
+        }
+        record = {"time": news.time_ms, "hash": "0x" + "0" * 64, "delta": {"type": "funding", **delta}}
+        participant.funded(record, index, amount)
+        news.funding[participant.address].append({"time": news.time_ms, **delta})
