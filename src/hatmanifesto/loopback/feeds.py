@@ -201,14 +201,12 @@ def _order_updates(loopback: Loopback, subscription: Subscription, news: BlockNe
 def _order_history(loopback: Loopback, subscription: Subscription, news: BlockNews) -> Iterator[Message]:
     user = subscription.user
     if user in news.order_updates:
-        orders = loopback.participants[user].orders
-        told = dict.fromkeys(update["order"]["oid"] for update in news.order_updates[user])
+        count = len(news.order_updates[user])
         shown = [
-            order_status(loopback.instruments[orders[oid].order.instrument], orders[oid])
-            for oid in told
-            if oid in orders
+            order_status(loopback.instruments[entry.order.instrument], entry)
+            for entry in islice(reversed(loopback.participants[user].statuses), count)
         ]
-        yield subscription.kind, {"user": user, "orderHistory": shown}
+        yield subscription.kind, {"user": user, "orderHistory": shown[::-1]}
 
 
 def _user_events(loopback: Loopback, subscription: Subscription, news: BlockNews) -> Iterator[Message]:
@@ -291,8 +289,7 @@ def _first_fundings(loopback: Loopback, participant: Participant) -> list[Any]:
 
 def _first_orders(loopback: Loopback, participant: Participant) -> list[Any]:
     return [
-        order_status(loopback.instruments[entry.order.instrument], entry)
-        for entry in _newest(participant.orders.values())
+        order_status(loopback.instruments[entry.order.instrument], entry) for entry in _newest(participant.statuses)
     ]
 
 

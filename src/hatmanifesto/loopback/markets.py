@@ -13,12 +13,13 @@ _MAX_PRICE: Final = 10**7
 
 
 class Market(NamedTuple):
-    """One perpetual: the decimals of its sizes, its margin table's id and tiers (lower notional in USDC, leverage)."""
+    """One perpetual: decimals of its sizes; its margin table: id, tiers (lower notional in USDC, leverage), name."""
 
     name: str
     size_decimals: int
     table: int
     tiers: tuple[tuple[int, int], ...]
+    table_name: str = ""
 
     @property
     def max_leverage(self) -> int:
@@ -48,10 +49,10 @@ class Market(NamedTuple):
 MARKETS: Final = {
     market.name: market
     for market in (
-        Market("BTC", 5, 56, ((0, 40), (150_000_000, 20))),
-        Market("ETH", 4, 55, ((0, 25), (100_000_000, 15))),
-        Market("SOL", 2, 54, ((0, 20), (70_000_000, 10))),
-        Market("HYPE", 2, 52, ((0, 10), (20_000_000, 5))),
+        Market("BTC", 5, 56, ((0, 40), (150_000_000, 20)), "tiered 40x"),
+        Market("ETH", 4, 55, ((0, 25), (100_000_000, 15)), "tiered 25x"),
+        Market("SOL", 2, 54, ((0, 20), (70_000_000, 10)), "tiered 20x (2)"),
+        Market("HYPE", 2, 52, ((0, 10), (20_000_000, 5)), "tiered 10x (2)"),
     )
 }
 """Source: recorded `meta` answers, September 2026."""
@@ -74,7 +75,7 @@ def meta(markets: list[Market]) -> dict[str, Any]:
             [
                 number,
                 {
-                    "description": f"tiered {market.max_leverage}x",
+                    "description": market.table_name,
                     "marginTiers": [
                         {"lowerBound": f"{lower}.0", "maxLeverage": leverage} for lower, leverage in market.tiers
                     ],

@@ -30,16 +30,19 @@ def basic_order(instrument: Instrument, order: LiveOrder, remaining: int) -> dic
     return shown
 
 
-def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int) -> dict[str, Any]:
-    """Return the long form: frontendOpenOrders, orderStatus, historicalOrders."""
-    trigger = int(order.trigger_price)
-    condition = "N/A"
+def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int, *, fired: bool) -> dict[str, Any]:
+    """Return the long form: frontendOpenOrders, orderStatus, historicalOrders.
+
+    A fired trigger is shown as no trigger any more, whose condition is "Triggered", as recorded ones are.
+    """
+    trigger = 0 if fired else int(order.trigger_price)
+    condition = "Triggered" if fired else "N/A"
     if trigger:
         condition = (
             f"Price {'above' if order.fires_above() else 'below'} {price_text(instrument, trigger).removesuffix('.0')}"
         )
     kind = "Limit"
-    if trigger:
+    if trigger or fired:
         kind = f"{'Take Profit' if order.take_profit else 'Stop'} {'Market' if order.is_market else 'Limit'}"
     elif order.time_in_force == MARKET:
         kind = "Market"
@@ -48,11 +51,13 @@ def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int) -> 
         "triggerCondition": condition,
         "isTrigger": trigger != 0,
         "triggerPx": price_text(instrument, trigger),
-        "children": [],
+        "children": [
+            frontend_order(instrument, child, int(child.remaining), fired=False) for child in order.children or ()
+        ],
         "isPositionTpsl": order.of_position,
         "reduceOnly": order.reduce_only,
         "orderType": kind,
-        "tif": None if trigger else _TIFS[int(order.time_in_force)],
+        "tif": "Gtc" if fired else None if trigger else _TIFS[int(order.time_in_force)],
         "cloid": order.cloid or None,
     }
 
@@ -60,7 +65,7 @@ def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int) -> 
 def order_status(instrument: Instrument, entry: OrderEntry) -> dict[str, Any]:
     """Return an order as it was when its latest status came: a partial fill since then does not show."""
     return {
-        "order": frontend_order(instrument, entry.order, entry.remaining),
+        "order": frontend_order(instrument, entry.order, entry.remaining, fired=entry.fired),
         "status": entry.status,
         "statusTimestamp": entry.status_ms,
     }

@@ -1,7 +1,6 @@
 """An address at the loopback exchange: its agents, orders, fills, payments and counters."""
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from hatmanifesto.simulation.live.account import LiveAccount
@@ -9,6 +8,7 @@ from hatmanifesto.simulation.live.orders import LiveOrder
 
 FILLS_KEPT: Final = 10_000
 ORDERS_KEPT: Final = 5_000
+STATUSES_KEPT: Final = 2_000
 PAYMENTS_KEPT: Final = 10_000
 HISTORY_KEPT: Final = 2_000
 DAY_MS: Final = 86_400_000
@@ -16,15 +16,16 @@ VOLUME_DAYS: Final = 15
 
 
 class OrderEntry:
-    """An order and its latest status; `remaining` is what was unfilled when that status came."""
+    """An order as it was when a status came: what was unfilled then, and whether its trigger had fired."""
 
-    __slots__ = ("order", "remaining", "status", "status_ms")
+    __slots__ = ("fired", "order", "remaining", "status", "status_ms")
 
-    def __init__(self, order: LiveOrder) -> None:
+    def __init__(self, order: LiveOrder, status: str, remaining: int, status_ms: int) -> None:
         self.order = order
-        self.status = ""
-        self.status_ms = 0
-        self.remaining = 0
+        self.status = status
+        self.remaining = remaining
+        self.status_ms = status_ms
+        self.fired = bool(order.has_fired())
 
 
 class Agent:
@@ -55,7 +56,8 @@ class Participant:
         self.name: Final = name
         self.agents: dict[str, Agent] = {}  # by name, the unnamed one's is empty
         self.builders: dict[str, Builder] = {}  # by address
-        self.orders: dict[int, OrderEntry] = {}  # oldest first
+        self.orders: dict[int, OrderEntry] = {}  # with the latest status, oldest first
+        self.statuses: deque[OrderEntry] = deque(maxlen=STATUSES_KEPT)
         self.by_cloid: dict[str, OrderEntry] = {}
         self.fills: deque[dict[str, Any]] = deque(maxlen=FILLS_KEPT)
         self.funding: deque[dict[str, Any]] = deque(maxlen=PAYMENTS_KEPT)
@@ -75,16 +77,14 @@ class Participant:
     def remember(self, order: LiveOrder, status: str, remaining: int, now_ms: int) -> OrderEntry:
         """Note an order's new status."""
         oid = int(order.oid)
-        entry = self.orders.get(oid)
-        if entry is None:
-            entry = self.orders[oid] = OrderEntry(order)
-            if order.cloid:
-                self.by_cloid[order.cloid] = entry
-            if len(self.orders) > 2 * ORDERS_KEPT:
-                self._forget()
-        entry.status = status
-        entry.status_ms = now_ms
-        entry.remaining = remaining
+        entry = OrderEntry(order, status, remaining, now_ms)
+        self.statuses.append(entry)
+        old = self.orders.get(oid)
+        self.orders[oid] = entry
+        if order.cloid and (old is None or self.by_cloid.get(order.cloid) is old):
+            self.by_cloid[order.cloid] = entry
+        if old is None and len(self.orders) > 2 * ORDERS_KEPT:
+            self._forget()
         return entry
 
     def _forget(self) -> None:
@@ -98,10 +98,6 @@ class Participant:
     def order_entry(self, oid: int | str) -> OrderEntry | None:
         """Return an order by its id or its client id."""
         return self.by_cloid.get(oid.lower()) if isinstance(oid, str) else self.orders.get(oid)
-
-    def newest_orders(self) -> Iterator[OrderEntry]:
-        """Yield the orders it had, the newest first."""
-        return reversed(self.orders.values())
 
     # -- money ------------------------------------------------------------------------------------
 

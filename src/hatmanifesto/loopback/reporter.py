@@ -10,10 +10,12 @@ from hatmanifesto.loopback.margin_rules import MarginRules
 from hatmanifesto.loopback.market_state import RATE_DIGITS, MarketState
 from hatmanifesto.loopback.news import BlockNews
 from hatmanifesto.loopback.orders import basic_order, fill_object
+from hatmanifesto.loopback.participants import Participant
 from hatmanifesto.loopback.text import money_text, price_text, rate_text, size_text
 from hatmanifesto.model.fees import fill_fee
+from hatmanifesto.simulation.live import wording
 from hatmanifesto.simulation.live.events import Event, Fill, FundingPaid, LevelChanged, OrderChanged, Trade
-from hatmanifesto.simulation.live.orders import LIQUIDATED, TAKEN_OVER
+from hatmanifesto.simulation.live.orders import LIQUIDATED, TAKEN_OVER, LiveOrder
 
 
 class Reporter:
@@ -42,11 +44,17 @@ class Reporter:
         participant = self._directory.by_index.get(int(event.order.account))
         if participant is None:
             return
-        remaining = int(event.remaining)
-        entry = participant.remember(event.order, event.status, remaining, news.time_ms)
-        shown = basic_order(self._states[event.order.instrument].instrument, entry.order, remaining)
+        order = event.order
+        if int(order.oid) not in participant.orders and _was_taken(event.status):
+            # what matches at once was open too, says the venue's history
+            self._status(participant, order, wording.OPEN, int(order.size), news)
+        self._status(participant, order, event.status, int(event.remaining), news)
+
+    def _status(self, participant: Participant, order: LiveOrder, status: str, remaining: int, news: BlockNews) -> None:
+        participant.remember(order, status, remaining, news.time_ms)
+        shown = basic_order(self._states[order.instrument].instrument, order, remaining)
         news.order_updates[participant.address].append(
-            {"order": shown, "status": event.status, "statusTimestamp": news.time_ms}
+            {"order": shown, "status": status, "statusTimestamp": news.time_ms}
         )
 
     def _traded(self, event: Trade, news: BlockNews) -> None:
@@ -101,3 +109,8 @@ class Reporter:
         record = {"time": news.time_ms, "hash": "0x" + "0" * 64, "delta": {"type": "funding", **delta}}
         participant.funded(record, index, amount)
         news.funding[participant.address].append({"time": news.time_ms, **delta})
+
+
+def _was_taken(status: str) -> bool:
+    """Tell whether an order that ends so was taken first."""
+    return status != wording.OPEN and status != wording.REJECTED and not status.endswith("Rejected")

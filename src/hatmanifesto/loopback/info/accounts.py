@@ -146,7 +146,19 @@ def active_asset_data(loopback: Loopback, request: Request) -> Any:
 # -- fees and limits ----------------------------------------------------------------------------------
 
 _rate = partial(rate_text, scale=9)
-_SPOT_RATES: Final = {"spotCross": "0.0007", "spotAdd": "0.0004"}
+_SPOT_RATES: Final = [
+    {"spotCross": cross, "spotAdd": add}
+    for cross, add in (
+        ("0.0007", "0.0004"),
+        ("0.0006", "0.0003"),
+        ("0.0005", "0.0002"),
+        ("0.0004", "0.0001"),
+        ("0.00035", "0.0"),
+        ("0.0003", "0.0"),
+        ("0.00025", "0.0"),
+    )
+]
+"""Of each volume tier; spot is not traded here."""
 
 
 def _fee_schedule() -> dict[str, Any]:
@@ -155,16 +167,16 @@ def _fee_schedule() -> dict[str, Any]:
     return {
         "cross": _rate(int(first.taker)),
         "add": _rate(int(first.maker)),
-        **_SPOT_RATES,
+        **_SPOT_RATES[0],
         "tiers": {
             "vip": [
                 {
                     "ntlCutoff": f"{int(tier.volume)}.0",
                     "cross": _rate(int(tier.taker)),
                     "add": _rate(int(tier.maker)),
-                    **_SPOT_RATES,
+                    **spot,
                 }
-                for tier in schedule.tiers[1:]
+                for tier, spot in zip(schedule.tiers[1:], _SPOT_RATES[1:], strict=True)
             ],
             "mm": [
                 {"makerFractionCutoff": _rate(int(tier.share)), "add": _rate(int(tier.value))}
@@ -195,12 +207,11 @@ def fees(loopback: Loopback, request: Request) -> Any:
         "feeSchedule": _fee_schedule(),
         "userCrossRate": _rate(cross),
         "userAddRate": _rate(add),
-        "userSpotCrossRate": _SPOT_RATES["spotCross"],
-        "userSpotAddRate": _SPOT_RATES["spotAdd"],
+        "userSpotCrossRate": _SPOT_RATES[0]["spotCross"],
+        "userSpotAddRate": _SPOT_RATES[0]["spotAdd"],
         "activeReferralDiscount": "0.0",
         "trial": None,
         "feeTrialEscrow": "0.0",
-        "feeTrialReward": "0.0",
         "nextTrialAvailableTimestamp": None,
         "stakingLink": None,
         "activeStakingDiscount": {"bpsOfMaxSupply": "0.0", "discount": "0.0"},

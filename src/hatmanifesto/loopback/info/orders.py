@@ -10,18 +10,20 @@ from hatmanifesto.loopback.participants import Participant
 from hatmanifesto.loopback.signer import MALFORMED, Malformed
 
 FILLS_PAGE: Final = 2_000
-ORDERS_PAGE: Final = 2_000
 
 
 def open_orders(loopback: Loopback, participant: Participant | None, *, long: bool) -> list[dict[str, Any]]:
     """Return what is open, the newest first, in the long (frontend) or the short form."""
     if participant is None:
         return []
-    form = frontend_order if long else basic_order
-    return [
-        form(loopback.instruments[order.instrument], order, int(order.remaining))
-        for order in reversed(participant.account.orders.values())
-    ]
+    shown = []
+    for order in reversed(participant.account.orders.values()):
+        instrument, remaining = loopback.instruments[order.instrument], int(order.remaining)
+        if long:
+            shown.append(frontend_order(instrument, order, remaining, fired=bool(order.has_fired())))
+        else:
+            shown.append(basic_order(instrument, order, remaining))
+    return shown
 
 
 def short_open_orders(loopback: Loopback, request: Request) -> Any:
@@ -42,19 +44,13 @@ def one_order(loopback: Loopback, request: Request) -> Any:
     return {"status": "order", "order": order_status(loopback.instruments[entry.order.instrument], entry)}
 
 
-def history(loopback: Loopback, participant: Participant | None, count: int = ORDERS_PAGE) -> list[dict[str, Any]]:
-    """Return the newest orders with their latest status."""
-    shown: list[dict[str, Any]] = []
-    if participant is not None:
-        for entry in participant.newest_orders():
-            if len(shown) == count:
-                break
-            shown.append(order_status(loopback.instruments[entry.order.instrument], entry))
-    return shown
-
-
 def historical_orders(loopback: Loopback, request: Request) -> Any:
-    return history(loopback, account_of(loopback, request))
+    """Every status that an order had is an entry of its own, as in recorded answers."""
+    participant = account_of(loopback, request)
+    return [
+        order_status(loopback.instruments[entry.order.instrument], entry)
+        for entry in reversed(() if participant is None else participant.statuses)
+    ]
 
 
 def fills(loopback: Loopback, request: Request) -> Any:

@@ -305,6 +305,7 @@ class LiveMarket:
             return
         self._remove(order)
         order.place = WORKING
+        order.time_ns = self.floor.now_ns
         self.floor.tell(order, wording.TRIGGERED)
         if order.size == 0:
             order.size = reducible

@@ -122,7 +122,7 @@ class LiveOrder:
         self.builder_tenths: Final[i64] = request.builder_tenths
         self.of_position: bool = False
         self.closing: i64 = BY_OWNER
-        self.time_ns: Final[i64] = time_ns
+        self.time_ns: i64 = time_ns
         self.place: i64 = WORKING
         self.siblings: list[LiveOrder] | None = None  # cancelled when this one fills; shared, this one included
         self.children: list[LiveOrder] | None = None  # armed when this one is filled
@@ -132,6 +132,10 @@ class LiveOrder:
     def filled_size(self) -> i64:
         """Return how much of it was filled."""
         return self.size - self.remaining
+
+    def has_fired(self) -> bool:
+        """Tell whether it was a trigger order and is one no longer."""
+        return self.trigger_price > 0 and self.time_in_force != TRIGGER
 
     def fires_above(self) -> bool:
         """Tell whether the trigger waits for the mark to rise to it (else to fall)."""
