@@ -44,11 +44,13 @@ class Reporter:
         participant = self._directory.by_index.get(int(event.order.account))
         if participant is None:
             return
-        order = event.order
+        order, remaining = event.order, int(event.remaining)
         if int(order.oid) not in participant.orders and _was_taken(event.status):
-            # what matches at once was open too, says the venue's history
+            # what matches at once was open before, with its whole size, says the venue's history
             self._status(participant, order, wording.OPEN, int(order.size), news)
-        self._status(participant, order, event.status, int(event.remaining), news)
+            if event.status == wording.OPEN:
+                return
+        self._status(participant, order, event.status, remaining, news)
 
     def _status(self, participant: Participant, order: LiveOrder, status: str, remaining: int, news: BlockNews) -> None:
         participant.remember(order, status, remaining, news.time_ms)
@@ -112,5 +114,5 @@ class Reporter:
 
 
 def _was_taken(status: str) -> bool:
-    """Tell whether an order that ends so was taken first."""
-    return status != wording.OPEN and status != wording.REJECTED and not status.endswith("Rejected")
+    """Tell whether an order with this first status was taken."""
+    return status != wording.REJECTED and not status.endswith("Rejected")

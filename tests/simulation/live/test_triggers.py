@@ -96,7 +96,7 @@ def test_children_of_a_filled_parent_are_armed_at_once_and_one_ends_the_other() 
     answers = floor.act(A, bracket(order(1, 60_010, 1000, IMMEDIATE_OR_CANCEL), 59_000, 61_000))
     assert [a.kind for a in answers] == [FILLS, WAITS_FOR_TRIGGER, WAITS_FOR_TRIGGER]
     floor.mark(61_000)
-    assert floor.statuses() == [(4, "triggered"), (5, "reduceOnlyCanceled"), (4, "filled")]
+    assert floor.statuses() == [(4, "triggered"), (5, "siblingFilledCanceled"), (4, "filled")]
     assert floor.held(A) == 0
 
 

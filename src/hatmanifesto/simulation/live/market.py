@@ -142,12 +142,12 @@ class LiveMarket:
         self.prices.last = price
         if maker.remaining == 0:
             self._end_filled(maker)
-        self._position_moved(taking)
-        self._position_moved(making)
         if taker.siblings is not None:
             self._cancel_siblings(taker)
         if maker.siblings is not None:
             self._cancel_siblings(maker)
+        self._position_moved(taking)
+        self._position_moved(making)
 
     def exchange_outside(self, giver: LiveOrder, taker: LiveOrder, price: i64, size: i64) -> None:
         """Exchange a size outside the book, free of fees: no print, the orders rest nowhere."""
