@@ -14,7 +14,17 @@ from hatmanifesto.config.settings import parse
 from hatmanifesto.journal.reader import JournalReader, Record
 from hatmanifesto.model import record
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, REDUCE_ONLY_BIT, side_of, time_in_force_of, urgency_of
-from hatmanifesto.model.routing import POST, POST_CAPPED, POST_VALUE, REPRICE, TAKE_AGE, TAKE_ASKED, TAKE_VALUE
+from hatmanifesto.model.routing import (
+    POST,
+    POST_CAPPED,
+    POST_VALUE,
+    REPRICE,
+    STOP_LOSS,
+    TAKE_AGE,
+    TAKE_ASKED,
+    TAKE_PROFIT,
+    TAKE_VALUE,
+)
 
 WISHES = '''
 """Wants a changing mixture of quotes, urgent orders, takers and exits, by a small generator of its own."""
@@ -93,6 +103,8 @@ class Account:
         self.positions: dict[int, int] = {}
         self.views: dict[int, Record] = {}
         self.arrivals: dict[tuple[int, int, int], int] = {}
+        self.furthest: dict[tuple[int, int], int] = {}
+        self.interrupted = False
         self.orders: dict[int, Record] = {}
         self.waiting: list[Record] = []
         self.counted: dict[tuple[str, int], list[int]] = {}
@@ -119,11 +131,16 @@ class Account:
         for side, reduce_only in wanted:
             key = (entry.aux, side, reduce_only)
             self.arrivals.setdefault(key, fields["bid_price"] + fields["ask_price"])
+            worst = max if side > 0 else min
+            mid = fields["bid_price"] + fields["ask_price"]
+            self.furthest[(entry.aux, side)] = worst(self.furthest.get((entry.aux, side), mid), mid)
 
     def route(self, entry: Record) -> None:
         fields, verdict = entry.fields(), entry.aux & 0xFF
         if verdict in (POST, POST_VALUE, POST_CAPPED, TAKE_VALUE, TAKE_AGE, TAKE_ASKED):
             self.waiting.append(entry)
+        elif verdict in (STOP_LOSS, TAKE_PROFIT):
+            self.interrupted = True
         elif verdict == REPRICE:
             self.count("cancel", entry.aux >> 8, entry.ts_ns)
             self.count("action", entry.aux >> 8, entry.ts_ns)
@@ -168,6 +185,9 @@ class Account:
         mid = (seen["bid_price"] + seen["ask_price"]) / 2
         if not flags & REDUCE_ONLY_BIT:
             mid = self.arrivals[(instrument, side, 0)] / 2
+            if self.interrupted:
+                # a stop ends what was wanted; where it began anew is not in the journal, only where it may have
+                mid = self.furthest[(instrument, side)] / 2
         assert (price - mid) * side <= mid * cap + 1e-6, "beyond the slippage cap"
 
     def fill(self, entry: Record) -> None:
