@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run demo test lint test-compiled test-interpreted sanitize bench soak lock clean
+.PHONY: help setup run demo test needs lint test-compiled test-interpreted sanitize bench soak lock clean
 
 PYTEST_ARGS ?=
 RUN_ARGS ?=
@@ -23,7 +23,10 @@ run: setup ## paper trading: a maker on the loopback exchange of this machine (R
 demo: setup ## a backtest from a recording (or a made market) to a report
 	@$(BIN)/hat demo
 
-test: lint test-compiled test-interpreted ## lint, types, import arrows, and the tests of both builds
+test: needs lint test-compiled test-interpreted ## lint, types, import arrows, and the tests of both builds
+
+needs: # what only tests need: a PostgreSQL server, which they start themselves
+	@.ci/environment tests
 
 lint: setup ## ruff, mypy --strict, import arrows
 	@echo "lint: ruff check"
