@@ -111,7 +111,7 @@ class ExchangeSettings(Section):
     """
 
     model: ExchangeModel = "auto"
-    queue_model: QueueModelName = "risk_averse"
+    queue_model: QueueModelName = "traced"
     queue_power: Annotated[Amount, Field(ge=Decimal("0.001"), le=100)] = Decimal("3")
     order_entry_latency: Duration = 10_000_000
     response_latency: Duration = 10_000_000
