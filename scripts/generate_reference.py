@@ -461,6 +461,10 @@ MEANINGS: Final = {
     "venue.second_source": Meaning("", "A second address for market data, merged with the first.", "none"),
     "trading.reconcile_interval": Meaning("s to h", "Time between two comparisons with the venue."),
     "trading.checkpoint_interval": Meaning("s to h", "Time between two checkpoints in the journal."),
+    "trading.journal_sync_interval": Meaning(
+        "ms to s",
+        "Time between two flushes of the journal to the disk: what a power cut may lose. A kill loses nothing.",
+    ),
     "trading.max_clock_offset": Meaning("ns to h", "Largest difference of this machine's clock from the venue's."),
     "trading.guard_timeout": Meaning(
         "ns to h", "The guard ends a trader whose loop has not turned for so long, and cancels everything."

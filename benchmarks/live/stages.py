@@ -15,6 +15,7 @@ class Stages:
         self.stamps: dict[str, int] = {}
         self.found: list[dict[str, int]] = []
         self.others: list[int] = []
+        self.slowest: list[tuple[int, dict[str, int]]] = []
         stream, trader, feed = venue._streams[0], live.trader, venue.market_feed
         marks = self.stamps
         on_frame = stream._on_frame
@@ -24,6 +25,9 @@ class Stages:
             begun = perf_counter_ns()
             on_frame(payload, now_ns)
             over = perf_counter_ns()
+            self.slowest.append((over - begun, {name: at - begun for name, at in marks.items()}))
+            if len(self.slowest) > 2_000:
+                self._keep_slowest()
             if "last sent" in marks and "decoded" in marks:
                 marks["turn over"] = over
                 self.found.append({name: at - begun for name, at in marks.items()})
@@ -87,6 +91,10 @@ class Stages:
 
         return called
 
+    def _keep_slowest(self) -> None:
+        self.slowest.sort(key=lambda turn: -turn[0])
+        del self.slowest[5:]
+
     def report(self) -> dict[str, Any]:
         """Return the median moment of each stage, µs after the frame came in, and of turns that sent nothing."""
         found: dict[str, Any] = {}
@@ -94,6 +102,10 @@ class Stages:
             moments = [marks[name] for marks in self.found if name in marks]
             if moments:
                 found[name] = round(statistics.median(moments) / 1e3, 1)
+        self._keep_slowest()
+        found["slowest turns"] = [
+            {name: round(at / 1e3) for name, at in (*marks.items(), ("over", over))} for over, marks in self.slowest
+        ]
         found["turns that sent"] = len(self.found)
         found["other turns"] = round(statistics.median(self.others) / 1e3, 1) if self.others else None
         return found

@@ -155,6 +155,7 @@ class TradingSettings(Section):
 
     reconcile_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
     checkpoint_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
+    journal_sync_interval: Annotated[Duration, Field(ge=10_000_000)] = 200_000_000
     max_clock_offset: Annotated[Duration, Field(gt=0)] = 1_000_000_000
     guard_timeout: Annotated[Duration, Field(ge=500_000_000)] = 3_000_000_000
     rehearse_interval: Duration = 2_000_000

@@ -145,7 +145,12 @@ class LiveSession:
         state, notes = carry_over(last, plan) if last else first_state(plan, account)
         for note in notes:
             self.say(note)
-        self._writer = JournalWriter(journal_path(journals, self.number), {"kind": "live"}, session=self.number)
+        self._writer = JournalWriter(
+            journal_path(journals, self.number),
+            {"kind": "live"},
+            session=self.number,
+            sync_interval_s=self.settings.journal_sync_interval / 1e9,
+        )
         outbox = Outbox()
         strategies = checked_strategies(resolved.strategies)
         self.session = assemble(plan, strategies, outbox, self._writer, 0, instruments)

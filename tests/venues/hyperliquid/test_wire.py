@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hatmanifesto.venues.hyperliquid.cloid import GUARD, ClientOrderId, make_cloid, parse_cloid
@@ -140,6 +140,7 @@ class TestAnswers:
 
     @given(st.binary(max_size=200))
     def test_noise_raises_one_kind_of_error(self, noise: bytes) -> None:
+        assume(not noise.lstrip().startswith(b"{"))  # that may be a message after all
         for parse in (parse_answer, parse_message, parse_action):
             with pytest.raises(msgspec.DecodeError):
                 parse(noise)
