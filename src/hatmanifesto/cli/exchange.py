@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from hatmanifesto.errors import UserError
 
 if TYPE_CHECKING:
     from hatmanifesto.loopback.exchange import Loopback
+    from hatmanifesto.loopback.server import LoopbackServer
     from hatmanifesto.loopback.sources import MarketSource
 
 COINS = "BTC,ETH"
@@ -38,68 +39,83 @@ def exchange(
         int, typer.Option("--funding-seconds", help="Time between two funding payments.", min=1)
     ] = 3600,
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Whether the venue's IP limits hold.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse to small accounts what the venue allows only to large ones.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve /info, /exchange and /ws on 127.0.0.1 until SIGTERM or Ctrl-C, with funded development accounts."""
     import uvloop
 
+    wanted = Wanted(port, market, coins, fund or [], faults, seed, block_ms, funding_seconds, limits, strict)
     with command(as_json) as voice:
-        uvloop.run(_serve(voice, port, market, coins, fund or [], faults, seed, block_ms, funding_seconds, limits))
+        uvloop.run(_serve(voice, wanted))
 
 
-async def _serve(
-    voice: Output,
-    port: int,
-    market: str,
-    coins: str,
-    fund: list[str],
-    faults: Path | None,
-    seed: int,
-    block_ms: int,
-    funding_seconds: int,
-    limits: bool,
-) -> None:
+class Wanted(NamedTuple):
+    """The command's options; see `exchange`."""
+
+    port: int
+    market: str
+    coins: str
+    fund: list[str]
+    faults: Path | None
+    seed: int
+    block_ms: int
+    funding_seconds: int
+    limits: bool
+    strict: bool
+
+
+async def _serve(voice: Output, wanted: Wanted) -> None:
     from hatmanifesto.loopback.development import open_accounts
     from hatmanifesto.loopback.exchange import Loopback
     from hatmanifesto.loopback.faults import load_faults
     from hatmanifesto.loopback.markets import MARKETS, USDC
     from hatmanifesto.loopback.server import LoopbackServer
 
-    names = [name.strip() for name in coins.split(",") if name.strip()]
+    names = [name.strip() for name in wanted.coins.split(",") if name.strip()]
     unknown = [name for name in names if name not in MARKETS]
     if unknown or not names:
         raise UserError(f"{', '.join(unknown) or 'nothing'} cannot be listed", f"choose from {', '.join(MARKETS)}")
-    loopback = Loopback([MARKETS[name] for name in names], funding_ms=funding_seconds * 1000)
+    markets = [MARKETS[name] for name in dict.fromkeys(names)]
+    loopback = Loopback(markets, funding_ms=wanted.funding_seconds * 1000, strict=wanted.strict)
     accounts = open_accounts(loopback, 10_000 * USDC)
-    for entry in fund:
-        address, amount = _funding(entry)
-        loopback.fund(address, amount)
-    dice = None if faults is None else load_faults(faults)
-    source = await open_market(loopback, market, seed, block_ms)
-    server = LoopbackServer(loopback, source.step, block_ms=block_ms, limits=limits, faults=dice)
+    for entry in wanted.fund:
+        loopback.fund(*_funding(entry))
+    faults = None if wanted.faults is None else load_faults(wanted.faults)
+    source = await open_market(loopback, wanted.market, wanted.seed, wanted.block_ms)
+    server = LoopbackServer(loopback, source.step, block_ms=wanted.block_ms, limits=wanted.limits, faults=faults)
     try:
-        taken = await server.open(port)
+        port = await server.open(wanted.port)
     except OSError as error:
         await source.close()
         raise UserError(
-            f"port {port} cannot be used: {error.strerror or error}", "choose another --port, or 0 for a free one"
+            f"port {wanted.port} cannot be used: {error.strerror or error}",
+            "choose another --port, or 0 for a free one",
         ) from error
-    ready = {
-        "ready": True,
-        "url": f"http://127.0.0.1:{taken}",
-        "market": market,
-        "coins": names,
-        "accounts": [account._asdict() for account in accounts],
-    }
+    url = f"http://127.0.0.1:{port}"
     if voice.as_json:
-        voice.result(ready)
+        shown = [account._asdict() for account in accounts]
+        voice.result({"ready": True, "url": url, "market": wanted.market, "coins": names, "accounts": shown})
     else:
         voice.note("development accounts (everybody knows these keys: never use them elsewhere):")
         for account in accounts:
             voice.note(f"  {account.address}  {account.usdc // USDC:,} USDC  key {account.key}")
             voice.note(f"    agents: trader {account.agent_key}")
             voice.note(f"            guard  {account.guard_key}")
-        print(f"ready: {ready['url']} ({', '.join(names)}, {market}); Ctrl-C stops", flush=True)
+        print(f"ready: {url} ({', '.join(names)}, {wanted.market}); Ctrl-C stops", flush=True)
+    await _until_stopped(server)
+    await server.close()
+    await source.close()
+    if server.failure is not None:
+        raise server.failure
+    counts = {**server.counts, **{f"fault {name}": count for name, count in server.faults.done.items()}}
+    voice.note(f"stopped: {msgspec.json.encode(counts).decode()}")
+
+
+async def _until_stopped(server: "LoopbackServer") -> None:
+    """Wait for SIGINT or SIGTERM, or until the blocks end by themselves."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -107,11 +123,6 @@ async def _serve(
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
-    await server.close()
-    await source.close()
-    if server.failure is not None:
-        raise server.failure
-    voice.note(f"stopped: {msgspec.json.encode(server.counts).decode()}")
 
 
 def _funding(entry: str) -> tuple[str, int]:
