@@ -165,7 +165,7 @@ def test_a_queue_model_and_its_exponent_reach_the_plan_and_only_powers_have_one(
     assert (plan.exchange.queue_model, plan.exchange.queue_power_thousandths) == ("power2", 1500)
     plan = plan_of("exchange.queue_model='log'", "exchange.queue_power=1.5")
     assert (plan.exchange.queue_model, plan.exchange.queue_power_thousandths) == ("log", 0)
-    assert plan_of().exchange.queue_model == "risk_averse"
+    assert (plan_of().exchange.queue_model, plan_of().exchange.queue_power_thousandths) == ("traced", 3000)
     assert "at most 3 decimals" in mistakes("exchange.queue_model='power'", "exchange.queue_power=1.0001")
 
 
