@@ -100,7 +100,7 @@ def test_delayed_messages_arrive_late() -> None:
             await client.until(lambda: client.on("notification"))
             assert [message["channel"] for message in client.heard] == ["pong", "notification"]
 
-    play(story, faults=faults(delay_message=1, delay_ms=50))
+    play(story, faults=faults(delay_message=1, delay_ms=300))
 
 
 def test_a_connection_is_cut() -> None:
@@ -148,7 +148,7 @@ def test_an_answer_is_late() -> None:
             await client.until(lambda: len(client.on("post")) == 2)
             assert [answer["id"] for answer in client.on("post")] == [2, 1]
 
-    play(story, faults=faults(delay_answer=1, delay_ms=60))
+    play(story, faults=faults(delay_answer=1, delay_ms=300))
 
 
 def test_a_good_signature_is_refused() -> None:
