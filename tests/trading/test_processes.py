@@ -212,7 +212,8 @@ def test_kills_of_either_process_at_any_moment_lose_nothing(seed: int, tmp_path:
                     child.wait(10)
             guard, trader = desk.up()
             until(lambda: ask(desk.folder, {"do": "reconcile"})["reconciliation"]["reconciled"], "not reconciled")
-            ask(desk.folder, {"do": "stop"})
+            # flat, since what is held goes on paying funding after the session has ended
+            ask(desk.folder, {"do": "stop", "flatten": True})
             out, _ = trader.communicate(timeout=60)
             assert trader.returncode == 0, out
             assert guard.wait(30) == 0
