@@ -246,6 +246,18 @@ def test_until_stops_and_tells_the_state(mixed: Path) -> None:
     assert float(state["cash"]) > 0
 
 
+def test_until_outside_the_journal_says_so(mixed: Path) -> None:
+    assert replay_journal(mixed, until=Until(ts_ns=first_of(mixed, record.FILL, 3).ts_ns)).notes == []
+    early = replay_journal(mixed, until=Until(ts_ns=1))
+    assert [note.split(",")[0] for note in early.notes] == ["the journal begins after that"]
+    assert early.last_seq == 0
+    whole = replay_journal(mixed)
+    late = replay_journal(mixed, until=Until(seq=whole.last_seq + 1))
+    assert [note.split(",")[0] for note in late.notes] == ["the journal ends before that"]
+    assert late.last_seq == whole.last_seq
+    assert whole.notes == []
+
+
 @pytest.mark.parametrize(
     ("text", "until"),
     [

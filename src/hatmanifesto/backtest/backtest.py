@@ -17,8 +17,8 @@ from hatmanifesto.backtest.report import write_report
 from hatmanifesto.backtest.run_folder import MARK, run_folder
 from hatmanifesto.backtest.survey import survey
 from hatmanifesto.backtest.tape.format import TapeLike
-from hatmanifesto.backtest.tape.info import utc_text
 from hatmanifesto.config.settings import Draft
+from hatmanifesto.instants import utc_text
 
 JOURNAL: Final = "journal"
 LIBRARIES: Final = ("librt", "lz4", "msgspec", "numpy", "polars", "pydantic", "zstandard")

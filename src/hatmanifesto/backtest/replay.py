@@ -17,6 +17,7 @@ from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.config.strategies import load_strategy, make_strategy
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.errors import UserError
+from hatmanifesto.instants import utc_text
 from hatmanifesto.journal.columns import record_starts
 from hatmanifesto.journal.format import DamagedError, Group, pack_blob
 from hatmanifesto.journal.reader import JournalReader, Record, records_of
@@ -222,6 +223,7 @@ class _Replay:
         self.engine.replaying = True
         self.engine.start(int(self.opening.get("start_ns", first.ts_ns)))
         self.last = first
+        self.began_ns = first.ts_ns
         self.records = 1
         self.closed = False
 
@@ -314,6 +316,11 @@ class _Replay:
         self._compare(ended=not done)
         if self.comparison.difference is None and not self.closed and not done:
             self.notes.append("the journal has no closing record: its session did not end in order")
+        if not done and self.until != Until():
+            end = utc_text(self.last.ts_ns)
+            self.notes.append(f"the journal ends before that, at {end} with record {self.last.seq}")
+        elif self.until.ts_ns is not None and self.until.ts_ns < self.began_ns:
+            self.notes.append(f"the journal begins after that, at {utc_text(self.began_ns)}; this is how it began")
         return Outcome(
             self.session,
             self.opening,

@@ -2,10 +2,10 @@
 
 import traceback
 
-from hatmanifesto.backtest.tape.info import utc_text
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.core.strategy import QuoteError
 from hatmanifesto.errors import UserError
+from hatmanifesto.instants import utc_text
 
 
 def describe_failure(session: Session, error: BaseException) -> UserError | None:

@@ -82,25 +82,17 @@ def replay(
 
 def parse_until(text: str) -> "Until":
     """Read an instant: `seq:N`, nanoseconds, or an ISO time (UTC unless it says otherwise)."""
-    from datetime import UTC, datetime
-
     from hatmanifesto.backtest.replay import Until
+    from hatmanifesto.instants import parse_instant
 
     if text.startswith("seq:") and text[4:].isdecimal():
         return Until(seq=int(text[4:]))
-    if text.isdecimal():
-        return Until(ts_ns=int(text))
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    digits = fraction[: len(fraction) - len(fraction.lstrip("0123456789"))]
     try:
-        moment = datetime.fromisoformat(whole + fraction[len(digits) :])
+        return Until(ts_ns=parse_instant(text))
     except ValueError:
         raise UserError(
             f"--until {text} is no instant", "write 2025-09-04T20:00:00Z, nanoseconds since 1970, or seq:N"
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return Until(ts_ns=int(moment.timestamp()) * 1_000_000_000 + int(digits[:9].ljust(9, "0") or "0"))
 
 
 def as_fields(outcome: "Outcome") -> dict[str, Any] | None:
@@ -132,8 +124,10 @@ def as_fields(outcome: "Outcome") -> dict[str, Any] | None:
 
 def show_state(out: Console, state: dict[str, Any]) -> None:
     """Print the state as tables."""
+    from hatmanifesto.instants import utc_text
+
     out.print(
-        f"after record {state['seq']} at {state['ts_ns']} ns: "
+        f"after record {state['seq']} at {utc_text(state['ts_ns'])}: "
         f"equity {state['equity']}, cash {state['cash']}, "
         f"drawdown {state['drawdown']} (largest {state['max_drawdown']}), faults {state['faults']}",
         markup=False,

@@ -245,7 +245,7 @@ def _channel_table(info: "TapeInfo") -> Table:
     for heading in ("rows", "messages", "gaps", "longest"):
         table.add_column(heading, justify="right")
     table.add_column("from (UTC)")
-    from hatmanifesto.backtest.tape.info import utc_text
+    from hatmanifesto.instants import utc_text
 
     for one in info.instruments:
         for name, channel in one.channels.items():

@@ -1,11 +1,11 @@
 """A trade as traders read it: every field as exact decimal text, in one fixed order, and each fill's own parts."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from hatmanifesto.instants import utc_text
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.attribution import ADVERSE
 from hatmanifesto.ledger.queries import scales_of
@@ -33,12 +33,6 @@ def bps(part: int, whole: int) -> str:
     return format_decimal(size if (part >= 0) == (whole > 0) else -size, _BPS_PLACES)
 
 
-def iso(ts_ns: int) -> str:
-    """Return a time as ISO 8601 in UTC with nanoseconds."""
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
-
-
 class TradeText:
     """Writes rows of the table `trades` as text."""
 
@@ -62,7 +56,7 @@ class TradeText:
             return bps(side * (mid2 - price2), price2) if mid2 else ""
 
         return {
-            "time": iso(row.ts_ns),
+            "time": utc_text(row.ts_ns),
             "venue": row.venue,
             "symbol": row.symbol,
             "side": "buy" if side > 0 else "sell",

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 from hatmanifesto.backtest.calibration.estimate import Calibration, TooLittleError, calibrate
 from hatmanifesto.backtest.calibration.samples import MOST_STEPS, STEP_NS, Progress, sample, span_of, step_for
 from hatmanifesto.backtest.tape.format import TapeLike
-from hatmanifesto.backtest.tape.info import utc_text
 from hatmanifesto.errors import UserError
+from hatmanifesto.instants import utc_text
 
 METHOD: Final = (
     "a, k: maximum likelihood of the farthest trade a side in windows of the horizon, grouped by depth; "

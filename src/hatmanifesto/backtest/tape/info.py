@@ -5,7 +5,6 @@ Streams chunk by chunk; memory does not grow with the tape.
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatmanifesto.backtest.tape.format import EXCH, LOCAL, META, Rows, TapeLike, as_rows
+from hatmanifesto.instants import utc_text
 from hatmanifesto.model.book import Book
 from hatmanifesto.model.market_row import (
     BBO,
@@ -247,12 +247,6 @@ def _explain_fill_models(instruments: list[InstrumentInfo]) -> dict[str, str]:
     if bookless:
         trades = cross = f"no, {', '.join(bookless)}: no book"
     return {"queue": trades, "reference": trades, "cross": cross}
-
-
-def utc_text(ts_ns: int) -> str:
-    """Return a time as ISO text of UTC with nanoseconds."""
-    seconds, rest = divmod(ts_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 class _Counter:
