@@ -474,6 +474,15 @@ MEANINGS: Final = {
         "Least time between two rehearsals of an order, which keep its way to the socket in the processor's caches; "
         "0s = none.",
     ),
+    "trading.prepared_signatures": Meaning(
+        "",
+        "How many signatures are prepared ahead, so that an order waits for a microsecond of it instead of "
+        "27 ([how, and what it assumes](venue-hyperliquid.md#prepared-signatures)); 0 = none.",
+    ),
+    "trading.busy_poll": Meaning(
+        "",
+        "Whether the trader asks its sockets without ever sleeping: a whole core, for some tens of microseconds.",
+    ),
     "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
     "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """The exchange's side of the live-path benchmark: a market of fixed speed, and stamps of what comes back.
 
 One thread, plain sockets: best prices of ten coins go out at a fixed rate (messages a second over one WebSocket), one
-in `every` changes both prices, and a request's first byte is stamped when the socket has it. /info is answered by the
-loopback exchange; orders are acknowledged and never filled. `python -m benchmarks.live.exchange` prints its URL.
+in `every` changes both prices. A request has two moments: the kernel's own stamp of when its bytes came to the socket
+(SO_TIMESTAMPNS), and when this process, woken up, has read them. /info is answered by the loopback exchange; orders
+are acknowledged and never filled. `python -m benchmarks.live.exchange` prints its URL.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import hashlib
 import json
 import select
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +31,8 @@ from hatmanifesto.loopback.text import price_text
 
 MS = 1_000_000
 BOOK_NS = 500 * MS
+SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
 ENDS_BEFORE = 5
 """Messages before a change at which the coin's orders end, where the venue ends them."""
 KEPT_ACTIONS = 200
@@ -98,6 +102,9 @@ class Peer:
         self.taken = b""
         self.web_socket = False
         self.began_ns = 0
+        """When the bytes of the request at hand came to the socket, ns since 1970."""
+        self.read_ns = 0
+        """When they were read."""
         self.kinds: set[str] = set()
         self.users: set[str] = set()
 
@@ -141,6 +148,15 @@ def unframe(data: bytes) -> tuple[int, bytes, bytes] | None:
     return data[0] & 15, (int.from_bytes(body, "big") ^ key).to_bytes(size, "big"), data[at + 4 + size :]
 
 
+def _stamp(notes: list[tuple[int, int, bytes]]) -> int:
+    """Return the kernel's stamp of what was received, ns since 1970; of the last of it, when several came together."""
+    for level, kind, data in notes:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return time.time_ns()
+
+
 class Exchange:
     """The loop. `orders_end`: the venue ends orders by itself, so that the next change finds none to cancel."""
 
@@ -169,6 +185,7 @@ class Exchange:
     def reset(self) -> None:
         """Forget what was measured."""
         self.order_ns: list[int] = []
+        self.read_ns: list[int] = []
         self.first_ns: list[int] = []
         self.late_ns: list[int] = []
         self.changes = self.posts = self.unmatched = 0
@@ -191,9 +208,8 @@ class Exchange:
                 timeout = min(timeout, max(0.0, (self.later[0][0] - now) / 1e9))
             ready, _, _ = select.select([self.listener, *self.peers], [], [], timeout)
             if ready:
-                stamp = time.monotonic_ns()
                 for link in ready:
-                    self._read(link, stamp)
+                    self._read(link)
             now = time.monotonic_ns()
             while self.later and self.later[0][0] <= now:
                 self.later.pop(0)[1]()
@@ -217,7 +233,7 @@ class Exchange:
             self.late_ns.append(late)
             coin.first_due = True
             bid = coin.instrument.price_text(coin.base + coin.place * coin.step)
-            coin.changed_ns = coin.waiting[bid] = time.monotonic_ns()
+            coin.changed_ns = coin.waiting[bid] = time.time_ns()
         for peer in readers:
             peer.send(data)
         if now >= self.book_due_ns:
@@ -232,26 +248,28 @@ class Exchange:
         """Whether this message changes prices: one in `every`, of one coin after the other."""
         return number % self.every == number // self.every % min(self.every, len(self.coins))
 
-    def _read(self, link: socket.socket, stamp: int) -> None:
+    def _read(self, link: socket.socket) -> None:
         if link is self.listener:
             made, _ = self.listener.accept()
             made.setblocking(False)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             self.peers[made] = Peer(made)
             return
         peer = self.peers[link]
         try:
-            data = link.recv(1 << 18)
+            data, notes, _, _ = link.recvmsg(1 << 18, 64)
         except OSError:
-            data = b""
+            data, notes = b"", []
         if not data:
             self._gone(peer)
             return
+        moments = _stamp(notes), time.time_ns()
         if not peer.taken:
-            peer.began_ns = stamp
+            peer.began_ns, peer.read_ns = moments
         peer.taken += data
         while self._message(peer):
-            peer.began_ns = stamp
+            peer.began_ns, peer.read_ns = moments
 
     def _gone(self, peer: Peer) -> None:
         self.peers.pop(peer.link, None)
@@ -299,7 +317,7 @@ class Exchange:
         body = json.loads(rest[:size] or b"{}")
         path = first.split(b" ")[1]
         if path == b"/exchange":
-            answer: Any = self._act(body, peer.began_ns)
+            answer: Any = self._act(body, peer)
         elif path == b"/info":
             self.loopback.advance(max(time.time_ns() // MS, self.loopback.now_ms + 1))
             answer = answer_of(self.loopback, body)
@@ -320,6 +338,7 @@ class Exchange:
             self.stopped = True
         return {
             "order_ns": self.order_ns,
+            "read_ns": self.read_ns,
             "first_ns": self.first_ns,
             "late_ns": self.late_ns,
             "changes": self.changes,
@@ -347,7 +366,7 @@ class Exchange:
         if method == "ping":
             peer.tell(b'{"channel":"pong"}')
         elif method == "post" and request["request"]["type"] == "action":
-            answer = self._act(request["request"]["payload"], peer.began_ns)
+            answer = self._act(request["request"]["payload"], peer)
             response = {"type": "action", "payload": answer}
             peer.tell(msgspec.json.encode({"channel": "post", "data": {"id": request["id"], "response": response}}))
         elif method == "post":
@@ -388,19 +407,19 @@ class Exchange:
 
     # -- actions ----------------------------------------------------------------------------------
 
-    def _act(self, body: dict[str, Any], began_ns: int) -> dict[str, Any]:
+    def _act(self, body: dict[str, Any], peer: Peer) -> dict[str, Any]:
         """Stamp and answer a signed action. What is measured ends with its first byte, so nothing here counts."""
         action = body["action"]
         self.posts += 1
         if len(self.kept) < KEPT_ACTIONS:
             self.kept.append(body)
         if action["type"] == "order":
-            return self._place(action["orders"], began_ns)
+            return self._place(action["orders"], peer)
         found = []
         statuses: list[Any] = []
         for cancel in action["cancels"]:
             order = self.by_cloid.pop(cancel["cloid"], None)
-            self._first(self.coins[cancel["asset"]], began_ns)
+            self._first(self.coins[cancel["asset"]], peer)
             if order is None:
                 error = "Order was never placed, already canceled, or filled."
                 statuses.append({"error": f"{error} asset={cancel['asset']}"})
@@ -411,22 +430,23 @@ class Exchange:
             self._at(0, lambda: self._updates(found, "canceled"))
         return {"status": "ok", "response": {"type": "cancel", "data": {"statuses": statuses}}}
 
-    def _first(self, coin: Quoted, began_ns: int) -> None:
+    def _first(self, coin: Quoted, peer: Peer) -> None:
         if coin.first_due:
             coin.first_due = False
-            self.first_ns.append(began_ns - coin.changed_ns)
+            self.first_ns.append(peer.began_ns - coin.changed_ns)
 
-    def _place(self, orders: list[dict[str, Any]], began_ns: int) -> dict[str, Any]:
+    def _place(self, orders: list[dict[str, Any]], peer: Peer) -> dict[str, Any]:
         made = []
         for order in orders:
             coin = self.coins[order["a"]]
             if order["b"]:
-                self._first(coin, began_ns)
+                self._first(coin, peer)
                 written_ns = coin.waiting.pop(order["p"], None)
                 if written_ns is None:
                     self.unmatched += 1
                 else:
-                    self.order_ns.append(began_ns - written_ns)
+                    self.order_ns.append(peer.began_ns - written_ns)
+                    self.read_ns.append(peer.read_ns - written_ns)
             self.next_oid += 1
             shown = {
                 "coin": coin.name,

@@ -48,13 +48,20 @@ async def trade(url: str, key: str, folder: Path, triggers: str, changes: list[s
     """Run a session until a line comes in, and return what it measured itself."""
     clock = WallClock()
     (folder / "nonces").mkdir(parents=True)
+    draft = load(None, settings(triggers, changes))
     venue = HyperliquidVenue(
-        HyperliquidSettings(base_url=url, second_url="", ip_weight=NO_LIMIT, stream_messages=NO_LIMIT),
+        HyperliquidSettings(
+            base_url=url,
+            second_url="",
+            ip_weight=NO_LIMIT,
+            stream_messages=NO_LIMIT,
+            prepared_signatures=draft.settings.trading.prepared_signatures,
+        ),
         PrivateKey.parse(key),
         folder / "nonces",
         clock_ns=clock,
     )
-    live = LiveSession(load(None, settings(triggers, changes)), folder, venue, clock)
+    live = LiveSession(draft, folder, venue, clock)
     await live.start()
     meter = Stages(live, venue) if stages else None
     loop = asyncio.get_running_loop()

@@ -26,6 +26,7 @@ from hatmanifesto.trading.control import SOCKET, ControlServer, ask
 from hatmanifesto.trading.guard import alive
 from hatmanifesto.trading.heartbeat import Beats
 from hatmanifesto.trading.loop_times import LoopTimes
+from hatmanifesto.trading.polling import BusyPoll
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last
 from hatmanifesto.trading.seen import KEPT, Booked
 from hatmanifesto.trading.session import JOURNALS, LiveSession
@@ -125,24 +126,67 @@ class Rehearsing(LocalVenue):
         self.at.append(now_ns)
 
 
+class PolledLoop(VirtualLoop):
+    """Virtual time that passes while it is polled, and a note of how often it would have slept."""
+
+    def __init__(self, begin_ns: int) -> None:
+        super().__init__(begin_ns)
+        self.sleeps = 0
+
+    def _jump(self, timeout: float | None) -> Any:
+        self.sleeps += timeout != 0
+        if timeout == 0:
+            self._virtual_s += 0.0005
+        return super()._jump(timeout)
+
+
+def test_a_polling_loop_does_not_sleep_until_it_is_told_to() -> None:
+    loop = PolledLoop(BEGIN_NS)
+    turns = 0
+
+    def idle() -> None:
+        nonlocal turns
+        turns += 1
+
+    async def story() -> tuple[int, int]:
+        polling = BusyPoll(loop, idle)
+        polling.start()
+        polling.start()
+        await asyncio.sleep(1)
+        found = turns, loop.sleeps
+        polling.stop()
+        polling.stop()
+        await asyncio.sleep(1)
+        return found
+
+    assert run_virtually(story(), loop) == (pytest.approx(2_000, abs=5), 0)
+    assert turns == pytest.approx(2_000, abs=5)
+    assert loop.sleeps >= 1
+
+
 @pytest.mark.parametrize("every", ["0s", "200ms"])
-def test_orders_are_rehearsed_after_turns_and_no_oftener_than_was_asked(tmp_path: Path, every: str) -> None:
-    loop = VirtualLoop(BEGIN_NS)
+@pytest.mark.parametrize("busy", [False, True])
+def test_orders_are_rehearsed_no_oftener_than_was_asked(tmp_path: Path, busy: bool, every: str) -> None:
+    loop = PolledLoop(BEGIN_NS)
     local = LocalExchange(loop, 3, instruments())
     venue = Rehearsing(local, Faults(), 1)
     wanted = draft()
-    wanted = parse(wanted.settings.as_json() | {"trading": {"rehearse_interval": every}})
+    wanted = parse(wanted.settings.as_json() | {"trading": {"rehearse_interval": every, "busy_poll": busy}})
+    sleeps: list[int] = []
 
     async def story() -> None:
         market = loop.create_task(local.run())
         await asyncio.sleep(0.5)
         session = LiveSession(wanted, tmp_path, venue, loop.now_ns)
         await session.start()
+        sleeps.append(loop.sleeps)
         await session.run(5)
+        sleeps.append(loop.sleeps)
         await session.stop()
         market.cancel()
 
     run_virtually(story(), loop)
+    assert (sleeps[0] == sleeps[1]) is busy
     steps = [later - earlier for earlier, later in itertools.pairwise(venue.at)]
     if every == "0s":
         assert venue.at == []

@@ -150,7 +150,8 @@ class TradingSettings(Section):
     When the trader's loop has not turned for `guard_timeout`, the guard ends it and cancels everything; with
     `flatten_on_guard` it closes the positions too, and with `flatten_on_stop` an orderly stop does. After a turn, at
     most every `rehearse_interval` (0s = never), the way of an order to the socket is walked with a worthless key, so
-    that the next real one takes it faster.
+    that the next real one takes it faster. `prepared_signatures` are kept ready (0 = none). With `busy_poll` the
+    trader never sleeps: it takes a whole core.
     """
 
     reconcile_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
@@ -159,6 +160,8 @@ class TradingSettings(Section):
     max_clock_offset: Annotated[Duration, Field(gt=0)] = 1_000_000_000
     guard_timeout: Annotated[Duration, Field(ge=500_000_000)] = 3_000_000_000
     rehearse_interval: Duration = 2_000_000
+    prepared_signatures: Annotated[int, Field(ge=0, le=1_000)] = 32
+    busy_poll: bool = False
     flatten_on_guard: bool = False
     flatten_on_stop: bool = False
 

@@ -54,9 +54,9 @@ async def trade(folder: Path, config: Path | None, changes: list[str], seconds: 
     key = key_of(settings.key, os.environ)
     beats = Beats(folder)
     facts = {"venue": address_of(settings), "agent": key.address}
-    live = LiveSession(
-        draft, folder, make_venue(settings, key, folder, clock), clock, watch=GuardWatch(beats), say=say, facts=facts
-    )
+    prepared = draft.settings.trading.prepared_signatures
+    venue = make_venue(settings, key, folder, clock, prepared_signatures=prepared)
+    live = LiveSession(draft, folder, venue, clock, watch=GuardWatch(beats), say=say, facts=facts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, live.request_stop, "asked to by a signal")

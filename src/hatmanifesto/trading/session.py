@@ -28,6 +28,7 @@ from hatmanifesto.model.ports import NEVER
 from hatmanifesto.model.reasons import CANCEL_SHUTDOWN
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.outbox import Outbox
+from hatmanifesto.trading.polling import BusyPoll
 from hatmanifesto.trading.reconciliation import Reconciled, Reconciler
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last, journal_path
 from hatmanifesto.trading.seen import LOOK_BACK_NS, Booked
@@ -106,6 +107,7 @@ class LiveSession:
         self._timer_ns = NEVER
         self._rehearse_every_ns = self.settings.rehearse_interval
         self._rehearsal_ns = 0 if self._rehearse_every_ns else NEVER
+        self._poll: BusyPoll | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the start --------------------------------------------------------------------------------
@@ -176,6 +178,9 @@ class LiveSession:
         self._spawn(self._beat())
         self._spawn(self._reconcile_often())
         self._spawn(self._checkpoint_often())
+        if self.settings.busy_poll:
+            self._poll = BusyPoll(asyncio.get_running_loop(), self._idle)
+            self._poll.start()
         self.say(f"session {self.number} is on; journal {self._writer.path}")
 
     def _take_folder(self) -> None:
@@ -236,10 +241,8 @@ class LiveSession:
         if self.trader.failure is not None:
             self.request_stop(f"failed: {self.trader.failure}")
             return
-        now = self.trader.turned_ns
-        if now >= self._rehearsal_ns:
-            self._rehearsal_ns = now + self._rehearse_every_ns
-            asyncio.get_running_loop().call_soon(self.venue.rehearse, now)
+        if self._poll is None:
+            self._rehearse_when_due(self.trader.turned_ns)
         due = self.trader.next_timer_ns
         if due < self._timer_ns:  # what is due later than the timer is looked at when it fires
             if self._timer is not None:
@@ -247,6 +250,15 @@ class LiveSession:
             self._timer_ns = due
             delay = max(0, due - self.clock()) / 1e9
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _idle(self) -> None:
+        """A turn of a polling loop."""
+        self._rehearse_when_due(self.clock())
+
+    def _rehearse_when_due(self, now: int) -> None:
+        if now >= self._rehearsal_ns:
+            self._rehearsal_ns = now + self._rehearse_every_ns
+            asyncio.get_running_loop().call_soon(self.venue.rehearse, now)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -368,6 +380,8 @@ class LiveSession:
         if self._writer is not None and self.started_ns:
             self.trader.begun = False
         stop_tasks(self._tasks)
+        if self._poll is not None:
+            self._poll.stop()
         if self._timer is not None:
             self._timer.cancel()
         if self._writer is not None:

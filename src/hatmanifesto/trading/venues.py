@@ -32,8 +32,10 @@ def is_real_money(settings: VenueSettings) -> bool:
     return url != TESTNET_URL and host not in ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_venue(settings: VenueSettings, key: PrivateKey, folder: Path, clock: Clock) -> Venue:
-    """Return the adapter. Raises UserError for a URL that is none."""
+def make_venue(
+    settings: VenueSettings, key: PrivateKey, folder: Path, clock: Clock, *, prepared_signatures: int = 0
+) -> Venue:
+    """Return the adapter, with so many signatures kept ready. Raises UserError for a URL that is none."""
     url = address_of(settings)
     if not url.startswith(("http://", "https://")):
         raise UserError(f"venue.url {settings.url!r} is no address", "write mainnet, testnet, or http://HOST:PORT")
@@ -41,7 +43,12 @@ def make_venue(settings: VenueSettings, key: PrivateKey, folder: Path, clock: Cl
     state.mkdir(parents=True, exist_ok=True)
     second = settings.second_source
     return HyperliquidVenue(
-        HyperliquidSettings(base_url=url, second_url=second if second else "", account=settings.account),
+        HyperliquidSettings(
+            base_url=url,
+            second_url=second if second else "",
+            account=settings.account,
+            prepared_signatures=prepared_signatures,
+        ),
         key,
         state,
         clock_ns=clock,

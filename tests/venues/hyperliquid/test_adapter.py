@@ -279,20 +279,29 @@ class TestStories:
     ) -> None:
         secret = "7be1f9a2c30d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7"
         key = PrivateKey.parse(secret)
+        numbers: list[int] = []
+        """What is prepared of signatures: each gives the key away to whoever sees the signature too."""
 
         async def story() -> str:
             async with tiny.running():
                 assert tiny.exchange is not None
                 tiny.exchange.agents[key.address] = ACCOUNTS["maker"]
-                venue = HyperliquidVenue(settings(tiny.venue.base_url), key, tiny.folder)
+                venue = HyperliquidVenue(settings(tiny.venue.base_url, prepared_signatures=4), key, tiny.folder)
                 await venue.open(["BTC"])
                 diary = Diary()
                 await venue.start(diary, 1)
                 await until(lambda: diary.trust.get(ALL_INSTRUMENTS) is Trust.LIVE)
+                prepared = key.prepared
+                assert prepared is not None
+                await until(lambda: len(prepared) == 4)
+                numbers.extend(number for made in prepared._ready for number in made[1:3])
                 venue.gateway.place(0, 1, 0, 1, 590_000, 100, 0, False)
                 venue.gateway.place(0, 2, 0, 1, 590_000, 1, 0, False)
                 venue.gateway.flush(time.time_ns())
+                assert len(prepared) == 3  # one action, one signature
                 await until(lambda: bool(diary.triggers(1)) and bool(diary.triggers(2)))
+                assert diary.triggers(1) == ["acknowledge"]
+                await until(lambda: len(prepared) == 4)
                 with pytest.raises(VenueError) as caught:
                     await venue.schedule_cancel(time.time_ns() + 10**11)
                 await tiny.send_garbage()
@@ -306,5 +315,7 @@ class TestStories:
         caplog.set_level(0)
         everything = asyncio.run(story()) + caplog.text + "".join(capfd.readouterr())
         assert len(everything) > 1000
-        for form in (secret, str(int(secret, 16)), secret[:16], secret[-16:]):
+        assert len(numbers) == 8
+        hidden = [f"{number:x}" for number in numbers] + [str(number) for number in numbers]
+        for form in (secret, str(int(secret, 16)), secret[:16], secret[-16:], *hidden):
             assert form not in everything.lower()

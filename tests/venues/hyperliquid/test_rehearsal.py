@@ -17,9 +17,9 @@ START = 1_790_000_000_000_000_000
 class Watched(Rehearsal):
     """Keeps what it would have sent."""
 
-    def __init__(self, loopback: Loopback) -> None:
+    def __init__(self, loopback: Loopback, *, prepared: bool = False) -> None:
         self.texts: list[bytes] = []
-        super().__init__(loopback.instruments, lambda: START, HttpChannel("http://127.0.0.1:9"))
+        super().__init__(loopback.instruments, lambda: START, HttpChannel("http://127.0.0.1:9"), prepared=prepared)
         self.begin(7)
 
     def _take(self, payload: bytes) -> bool:
@@ -27,10 +27,11 @@ class Watched(Rehearsal):
         return super()._take(payload)
 
 
-def test_it_writes_orders_and_cancels_that_the_venue_would_refuse_twice_over() -> None:
+@pytest.mark.parametrize("prepared", [False, True])
+def test_it_writes_orders_and_cancels_that_the_venue_would_refuse_twice_over(prepared: bool) -> None:
     loopback = Loopback(list(MARKETS.values()))
     loopback.advance(START // 1_000_000)
-    rehearsal = Watched(loopback)
+    rehearsal = Watched(loopback, prepared=prepared)
     for turn in range(8):
         rehearsal.run(START + turn)
     posts = [json.loads(text)["request"]["payload"] for text in rehearsal.texts]
@@ -39,6 +40,7 @@ def test_it_writes_orders_and_cancels_that_the_venue_would_refuse_twice_over() -
     assert all(order["t"] == {"limit": {"tif": "Alo"}} for post in posts[::2] for order in post["action"]["orders"])
     assert [len(post["action"].get("orders") or post["action"]["cancels"]) for post in posts] == [2] * 8
     assert {post["nonce"] for post in posts} == {0}
+    assert len({post["signature"]["r"] for post in posts}) == (1 if prepared else 8)
     for post in posts:
         signed = read_envelope(post)
         assert rehearsal.address in signed.signers

@@ -61,7 +61,7 @@ class HyperliquidSettings:
 
     `second_url`: where the redundant market data comes from; "" = none, None = the same place again. `account`: whose
     account the agent trades for; None = as the venue says. `vault`: a vault or sub-account to act for.
-    `answer_timeout`, `tick`: seconds.
+    `answer_timeout`, `tick`: seconds. `prepared_signatures`: how many are kept ready (signing.prepared).
     """
 
     base_url: str = MAINNET_URL
@@ -71,6 +71,7 @@ class HyperliquidSettings:
     vault: str | None = None
     answer_timeout: float = 4.0
     tick: float = 0.05
+    prepared_signatures: int = 0
     ip_weight: int = IP_WEIGHT
     stream_messages: int = STREAM_MESSAGES
     reserve_weight: int = 200
@@ -107,6 +108,7 @@ class HyperliquidVenue(Venue):
     ) -> None:
         self.settings: Final = settings
         self._key = key
+        key.keep_prepared(settings.prepared_signatures)
         self._clock_ns = clock_ns
         self._spread = spread or random.Random()
         self._stream_url = stream_url(settings.base_url)
@@ -159,7 +161,7 @@ class HyperliquidVenue(Venue):
             clock_ns=self._clock_ns,
             settings=self.settings.orders,
         )
-        self._rehearsal = Rehearsal(found, self._clock_ns, self._http)
+        self._rehearsal = Rehearsal(found, self._clock_ns, self._http, prepared=self._key.prepared is not None)
         return found
 
     async def _account_address(self) -> str:
@@ -286,6 +288,7 @@ class HyperliquidVenue(Venue):
             await asyncio.sleep(self.settings.tick)
             now_ns = self._clock_ns()
             self._nonces.prepare()
+            self._prepare_signature()
             self._gateway.tick(now_ns)
             self.market_feed.check(now_ns)
             if self._gateway.tracker.waiting_ends and now_ns - chased_ns > SECOND_NS:
@@ -359,8 +362,11 @@ class HyperliquidVenue(Venue):
         return self._gateway
 
     def rehearse(self, now_ns: int) -> None:
-        if self._rehearsal is not None:
+        if not self._prepare_signature() and self._rehearsal is not None:
             self._rehearsal.run(now_ns)
+
+    def _prepare_signature(self) -> bool:
+        return self._key.prepared is not None and self._key.prepared.prepare()
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         by_coin = {instrument.name: instrument for instrument in self.instruments}

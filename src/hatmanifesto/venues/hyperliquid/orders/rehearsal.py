@@ -17,6 +17,7 @@ from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway
 from hatmanifesto.venues.hyperliquid.orders.signed import ActionSigner
 from hatmanifesto.venues.hyperliquid.signing.key import PrivateKey
 from hatmanifesto.venues.hyperliquid.signing.l1 import L1Signer
+from hatmanifesto.venues.hyperliquid.signing.prepared import PreparedSignatures
 from hatmanifesto.venues.hyperliquid.transport.http import HttpChannel
 from hatmanifesto.venues.hyperliquid.transport.posts import Posts
 
@@ -33,10 +34,28 @@ class NoNonces:
         return 0
 
 
+class Repeated(PreparedSignatures):
+    """Uses one prepared signature again and again, which gives its key away: for a key that opens nothing."""
+
+    def take(self, digest: bytes) -> bytes | None:
+        """Sign as `PreparedSignatures` does, and put back what was taken."""
+        last = self._ready[-1]
+        signature = super().take(digest)
+        self._ready.append(last)
+        return signature
+
+
 class Rehearsal:
     """Places two orders, and cancels them the next time. Nothing leaves, and nothing outside it changes."""
 
-    def __init__(self, instruments: Sequence[Instrument], clock_ns: Callable[[], int], http: HttpChannel) -> None:
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        clock_ns: Callable[[], int],
+        http: HttpChannel,
+        *,
+        prepared: bool = False,
+    ) -> None:
         self.signed = 0
         """Actions written so far."""
         self._posts = Posts(self._take, lambda: True, _NEVER_NS)
@@ -44,7 +63,11 @@ class Rehearsal:
             lambda notice: None, ip_weight=_NO_LIMIT, stream_messages=_NO_LIMIT, reserve_actions=0
         )
         limits.address.correct(0, _NEVER_NS)
-        key = PrivateKey(b"\1" + os.urandom(31))
+        secret = b"\1" + os.urandom(31)
+        key = PrivateKey(secret)
+        if prepared:
+            key.prepared = Repeated(secret, 1, clock_ns=lambda: 0)
+            key.prepared.prepare()
         self.address: Final[str] = key.address
         """Whose signature its actions carry: nobody's account."""
         self._gateway = HyperliquidGateway(

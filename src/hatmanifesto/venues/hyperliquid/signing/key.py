@@ -3,10 +3,10 @@
 from typing import Final, NamedTuple, NoReturn
 
 import coincurve
+import msgspec
 
 from hatmanifesto.venues.hyperliquid.signing.keccak import keccak256
-
-_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+from hatmanifesto.venues.hyperliquid.signing.prepared import ORDER, PreparedSignatures
 
 
 class Signature(NamedTuple):
@@ -32,7 +32,7 @@ def address_of(public_key: coincurve.PublicKey) -> str:
 
 def recover(digest: bytes, signature: Signature) -> str:
     """Return the address whose key signed a digest, lower case; raises ValueError when it cannot be recovered."""
-    if not (0 < signature.r < _ORDER and 0 < signature.s < _ORDER and signature.v in (27, 28)):
+    if not (0 < signature.r < ORDER and 0 < signature.s < ORDER and signature.v in (27, 28)):
         raise ValueError("the signature's r, s or v lie outside their range")
     try:
         return address_of(coincurve.PublicKey.from_signature_and_message(signature.to_bytes(), digest, hasher=None))
@@ -46,13 +46,15 @@ class PrivateKey:
     Raises ValueError, without quoting what was given, for anything but 32 bytes that make a key.
     """
 
-    __slots__ = ("_key", "address")
+    __slots__ = ("_key", "address", "prepared")
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < _ORDER:
+        if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < ORDER:
             raise ValueError("a private key has 32 bytes and lies below the order of secp256k1")
         self._key = coincurve.PrivateKey(secret)
         self.address: Final[str] = address_of(self._key.public_key)
+        self.prepared: PreparedSignatures | None = None
+        """What `sign_json` uses up first; none unless `keep_prepared` says so."""
 
     @classmethod
     def parse(cls, text: str) -> "PrivateKey":
@@ -70,13 +72,35 @@ class PrivateKey:
         return Signature(int.from_bytes(made[:32], "big"), int.from_bytes(made[32:64], "big"), made[64] + 27)
 
     def sign_json(self, digest: bytes) -> bytes:
-        """Sign a digest and return the signature as the venue wants it; the hot path's form."""
+        """Sign a digest and return the signature as the venue wants it; the hot path's form.
+
+        With a prepared k where there is one, else as `sign` does: both are valid, and differ from each other.
+        """
+        prepared = self.prepared
+        if prepared is not None:
+            ready = prepared.take(digest)
+            if ready is not None:
+                return ready
         made = self._key.sign_recoverable(digest, hasher=None)
         return b'{"r":"0x%b","s":"0x%b","v":%d}' % (
             made[:32].hex().encode(),
             made[32:64].hex().encode(),
             made[64] + 27,
         )
+
+    def keep_prepared(self, size: int) -> None:
+        """Prepare up to so many signatures, whenever `prepared.prepare` is called; 0 = none.
+
+        Raises RuntimeError when one that was tried does not recover to this key.
+        """
+        self.prepared = PreparedSignatures(self._key.secret, size) if size else None
+        if self.prepared is not None:
+            self.prepared.prepare()
+            digest = keccak256(b"a prepared signature")
+            fields = msgspec.json.decode(self.sign_json(digest))
+            if recover(digest, Signature(int(fields["r"], 16), int(fields["s"], 16), fields["v"])) != self.address:
+                self.prepared = None
+                raise RuntimeError("a prepared signature is wrong; this is a defect, please report it")
 
     def __repr__(self) -> str:
         return f"PrivateKey(address={self.address})"
