@@ -16,7 +16,7 @@ same market: its WebSocket, a callback, Exchange.bulk_orders of the same two ord
 and the peer alternate; figures are medians over runs; warm-up does not count.
 
 `--stages` shows where the time goes inside the trader (with stamps, so a little slower). `--soak 10m` runs one
-session for that time and prints its memory.
+session for that time and prints its memory, and the exchange process's beside it.
 """
 
 import argparse
@@ -146,7 +146,11 @@ class Bench:
             while (passed := time.monotonic() - begun) < seconds:
                 time.sleep(min(60.0, seconds - passed))
                 self.tell(do="reset", orders_end=False)
-                yield {"seconds": round(time.monotonic() - begun), "memory_mb": round(process.memory_mb(), 2)}
+                yield {
+                    "seconds": round(time.monotonic() - begun),
+                    "memory_mb": round(process.memory_mb(), 2),
+                    "exchange_mb": round(self.exchange.memory_mb(), 2),
+                }
             process.stop()
         finally:
             process.end()

@@ -1,8 +1,8 @@
 """Signatures prepared before there is anything to sign: the slow half of ECDSA, done while nothing is waiting.
 
 A signature (r, s) of a digest z with key d takes a secret number k that serves once: r is the x coordinate of k·G, and
-s = k⁻¹·(z + r·d) mod n. Only z depends on what is signed, so k, r, k⁻¹ and k⁻¹·r·d are made in advance, and what is left
-is one product: two microseconds instead of secp256k1's 27, and of the 60 that an order after a while waits.
+s = k⁻¹·(z + r·d) mod n. Only z depends on what is signed, so k, r, k⁻¹ and k⁻¹·r·d are made in advance, and what is
+left is one product: two microseconds instead of secp256k1's 27, and of the 60 that an order after a while waits.
 
 Whoever sees two signatures with one k, or k itself, has the key. So k comes from the system's random numbers, mixed
 with the key, the time and a counter by keyed BLAKE2b, so that even numbers that repeat make no k that repeats; each
