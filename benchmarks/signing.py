@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from Crypto.Hash import keccak as pycryptodome
 from eth_account import Account
 from eth_utils import keccak as eth_keccak
 from hyperliquid.utils import signing as sdk
@@ -30,7 +29,7 @@ from hatmanifesto.venues.hyperliquid.nonces import NonceSource
 from hatmanifesto.venues.hyperliquid.orders.gateway import HyperliquidGateway
 from hatmanifesto.venues.hyperliquid.orders.signed import ActionSigner
 from hatmanifesto.venues.hyperliquid.orders.tracker import NOBODY
-from hatmanifesto.venues.hyperliquid.signing.keccak import Keccak256, keccak256
+from hatmanifesto.venues.hyperliquid.signing.keccak import keccak256
 from hatmanifesto.venues.hyperliquid.signing.key import PrivateKey
 from hatmanifesto.venues.hyperliquid.signing.l1 import L1Signer
 from hatmanifesto.venues.hyperliquid.transport.http import HttpChannel
@@ -228,23 +227,13 @@ def measure(rounds: int) -> list[dict[str, Any]]:
             )
         )
         message = bytes(200)
-        reused = Keccak256().digest
         found.append(
             compare(
                 "keccak of 200 bytes",
-                lambda at: reused(message),
+                lambda at: keccak256(message),
                 lambda at: eth_keccak(message),
                 rounds,
-                "one reused state; peer: eth-utils as the SDK calls it",
-            )
-        )
-        found.append(
-            compare(
-                "keccak, public class",
-                lambda at: keccak256(message),
-                lambda at: pycryptodome.new(digest_bits=256, data=message).digest(),
-                rounds,
-                "pycryptodome as documented, what the reused state replaces",
+                "pysha3; peer: eth-utils as the SDK calls it",
             )
         )
         feeds: list[tuple[str, Callable[[int], bytes]]] = [

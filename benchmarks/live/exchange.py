@@ -109,13 +109,15 @@ class Peer:
         self.users: set[str] = set()
 
     def send(self, data: bytes) -> None:
-        """Write all of it; a reader that does not keep up is waited for a little."""
+        """Write all of it; a reader that does not keep up is waited for a little, one that is gone no longer."""
         view = memoryview(data)
         while view:
             try:
                 view = view[self.link.send(view) :]
             except BlockingIOError:
                 select.select([], [self.link], [], 5.0)
+            except OSError:
+                return  # its end is read next
 
     def tell(self, payload: bytes) -> None:
         """Send one text message."""

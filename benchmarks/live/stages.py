@@ -66,8 +66,8 @@ class Stages:
         body = signer.body
 
         class Signer:
-            def body(self, action: Any, expires: int | None = None) -> bytes:
-                made: bytes = body(action, expires)
+            def body(self, *words: Any) -> bytes:
+                made: bytes = body(*words)
                 marks.setdefault("first signed", perf_counter_ns())
                 return made
 

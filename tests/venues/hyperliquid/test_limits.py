@@ -201,3 +201,42 @@ class TestLimits:
         limits, _ = self.limits()
         limits.charge(NOW, info_weight("userFillsByTime", 2000) - info_weight("userFillsByTime"))
         assert limits.weight.used == 100
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([0, 1_000_000, SECOND_NS, 20 * SECOND_NS]),
+                st.sampled_from(list(Use)),
+                st.integers(0, 4),
+                st.integers(1, 60),
+                st.booleans(),
+                st.integers(0, POSTS_IN_FLIGHT),
+                st.sampled_from([""] * 8 + ["429", "correct"]),
+            ),
+            max_size=60,
+        )
+    )
+    def test_the_short_way_decides_as_the_close_look_does(
+        self, asks: list[tuple[int, Use, int, int, bool, int, str]]
+    ) -> None:
+        told: dict[str, list[Notice]] = {"short": [], "close": []}
+        two = {
+            name: Limits(told[name].append, ip_weight=700, stream_messages=240, reserve_weight=100, reserve_actions=5)
+            for name in told
+        }
+        now = NOW
+        for later, use, actions, weight, stream, in_flight, event in asks:
+            now += later
+            refusals = {}
+            for name, limits in two.items():
+                limits.in_flight = in_flight
+                if event == "429":
+                    limits.refused_by_venue(now)
+                elif event == "correct":
+                    limits.address.correct(limits.address.used + 30, limits.address.used + 60)
+                look = limits.refusal if name == "short" else limits._closely
+                refusals[name] = look(now, use, actions, weight, stream=stream)
+                if refusals[name] is None:
+                    limits.spend(now, use, actions, weight, stream=stream)
+            assert refusals["short"] == refusals["close"]
+        assert told["short"] == told["close"]

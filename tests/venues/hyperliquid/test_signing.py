@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -277,16 +278,12 @@ class TestEqualsTheOfficialSdk:
 
 class TestKeccak:
     @given(st.binary(max_size=500))
-    def test_reused_state_hashes_as_the_public_class(self, data: bytes) -> None:
-        hasher = keccak.Keccak256()
-        assert hasher.reused
-        assert hasher.digest(data) == keccak.keccak256(data) == hasher.digest(data)
+    def test_both_libraries_hash_alike(self, data: bytes) -> None:
+        assert keccak.keccak256(data) == keccak._pycryptodome(data).digest()
 
-    def test_without_the_inner_interface_the_public_one_serves(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delattr("Crypto.Util._raw_api.c_ubyte")
-        hasher = keccak.Keccak256()
-        assert not hasher.reused
-        assert hasher.digest(b"hat") == keccak.keccak256(b"hat")
+    def test_without_pysha3_pycryptodome_serves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "sha3", None)
+        assert keccak._chosen() is keccak._pycryptodome
 
 
 class TestRecovery:

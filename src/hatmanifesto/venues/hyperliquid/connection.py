@@ -3,6 +3,7 @@ was down."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -34,10 +35,10 @@ class MarketConnection:
         self.drop: Callable[[str], None] = lambda why: None
         self.unread: Final[dict[str, int]] = {}
         self.handlers: Final[dict[type, Callable[[Any, int], None]]] = {
-            wire.Bbo: lambda message, now_ns: feed.on_bbo(source, message, now_ns),
-            wire.L2Book: lambda message, now_ns: feed.on_book(source, message, now_ns),
-            wire.Trades: lambda message, now_ns: feed.on_trades(source, message, now_ns),
-            wire.ActiveAssetCtx: lambda message, now_ns: feed.on_context(source, message, now_ns),
+            wire.Bbo: partial(feed.on_bbo, source),
+            wire.L2Book: partial(feed.on_book, source),
+            wire.Trades: partial(feed.on_trades, source),
+            wire.ActiveAssetCtx: partial(feed.on_context, source),
             wire.ErrorMessage: self.on_error,
             wire.Unread: self.on_unread,
         }

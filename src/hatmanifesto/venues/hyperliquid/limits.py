@@ -23,6 +23,9 @@ TRICKLE_NS: Final = 10 * SECOND_NS
 BATCH_WEIGHT: Final = 40
 STALE_EXPIRY_COST: Final = 5
 """What an action costs that arrives after its `expiresAfter`."""
+_MESSAGES_KEPT: Final = (200, 100, 0, 0)
+_POSTS_KEPT: Final = (20, 10, 0, 0)
+"""What a query, an order, a cancel and an emergency leave of both."""
 
 _GRAIN_NS: Final = SECOND_NS // 100
 _CHEAP: Final = 2
@@ -245,6 +248,7 @@ class Limits:
         self.messages: Final = SlidingWindow(stream_messages)
         self.address: Final = AddressBudget(reserve_actions)
         self.back_off: Final = BackOff()
+        self._weight_kept: Final = 2 * reserve_weight
         self.in_flight = 0
         self._binding: dict[str, int] = {}
 
@@ -254,6 +258,18 @@ class Limits:
         `actions` counts against the address (0 for a query), `weight` against the IP; `stream` says that it goes
         over the WebSocket and counts against its limits too.
         """
+        if (  # the usual case in few steps: everybody's reserve stays, whatever the windows could forget by now
+            now_ns >= self.back_off.until_ns
+            and self.address.used + actions <= self.address.cap - self.address.reserve
+            and self.weight.used + weight <= self.weight.limit - self._weight_kept
+            and self.messages.used < self.messages.limit - _MESSAGES_KEPT[0]
+            and self.in_flight < POSTS_IN_FLIGHT - _POSTS_KEPT[0]
+            and not self._binding
+        ):
+            return None
+        return self._closely(now_ns, use, actions, weight, stream=stream)
+
+    def _closely(self, now_ns: int, use: Use, actions: int, weight: int, *, stream: bool) -> Refusal | None:
         found = self.back_off.refusal(now_ns, use)
         if found is None and actions:
             found = self.address.refusal(now_ns, use, actions)
@@ -264,11 +280,11 @@ class Limits:
             if wait:
                 found = Refusal("IP weight", self.weight.used + weight, self.weight.limit - reserve, wait)
         if found is None and stream:
-            kept = (200, 100, 0, 0)[use]
+            kept = _MESSAGES_KEPT[use]
             wait = self.messages.wait_ns(now_ns, 1, kept)
             if wait:
                 found = Refusal("WebSocket messages", self.messages.used + 1, self.messages.limit - kept, wait)
-            kept = (20, 10, 0, 0)[use]
+            kept = _POSTS_KEPT[use]
             if found is None and self.in_flight >= POSTS_IN_FLIGHT - kept:
                 found = Refusal("posts in flight", self.in_flight + 1, POSTS_IN_FLIGHT - kept, SECOND_NS // 10)
         if found is not None:

@@ -75,13 +75,13 @@ class NonceSource:
             )
         return int(parts[2])
 
-    def next(self) -> int:
-        """Return the next nonce, ms.
+    def next(self, now_ms: int = 0) -> int:
+        """Return the next nonce, ms. `now_ms`: the time, of a caller who has just read the clock himself.
 
         Raises NonceWindowError when the clock went back further than the venue would accept, and OSError when the
         ceiling cannot be written; nothing was given out then.
         """
-        now = self._now_ms()
+        now = now_ms or self._now_ms()
         last = self.last
         nonce = now if now > last else last + 1
         if nonce - now > MAX_LEAD_MS:

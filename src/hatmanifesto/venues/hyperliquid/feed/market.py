@@ -113,12 +113,13 @@ class MarketFeed:
             self.counts["duplicates" if best.time == market.bbo_ms else "old"] += 1
         else:
             try:
-                words = market.rows.bbo(best, now_ns)
+                rows = market.rows.bbo(best, now_ns)
             except ValueError as error:
                 self._impossible(source, market, now_ns, str(error))
                 return
             market.bbo_ms = best.time
-            self._tell(market, now_ns, words)
+            self.counts["rows"] += 2
+            self._listener.on_rows(now_ns, market.index, rows)
 
     def on_book(self, source: int, message: L2Book, now_ns: int) -> None:
         """Take a whole book; it proves that the source is alive even when the other one brought it first."""

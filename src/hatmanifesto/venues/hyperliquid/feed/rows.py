@@ -1,5 +1,6 @@
 """One instrument's messages as packed market rows, the same words that tapes hold."""
 
+import struct
 from typing import Final
 
 from hatmanifesto.model.funding import FUNDING_SCALE
@@ -32,6 +33,8 @@ HOUR_S: Final = 3600
 _FUNDING_DECIMALS: Final = len(str(FUNDING_SCALE)) - 1
 _LAST_MS: Final = 1 << 43
 _LARGEST_SIZE: Final = 1 << 50
+_BBO: Final = struct.Struct("<10q")
+"""Two packed rows."""
 
 
 class RowMaker:
@@ -58,8 +61,8 @@ class RowMaker:
         self._context: Final = CHANNEL_CONTEXT << CHANNEL_SHIFT | place
         self._last_context = (0, 0, 0)
 
-    def bbo(self, best: BestPrices, now_ns: int) -> list[int]:
-        """Return a message of two rows: best bid and best ask, size 0 where a side is empty."""
+    def bbo(self, best: BestPrices, now_ns: int) -> bytes:
+        """Return a message of two rows, packed: best bid and best ask, size 0 where a side is empty."""
         sides = best.bbo
         if not 1 <= len(sides) <= 2:
             raise ValueError(f"bbo with {len(sides)} sides")
@@ -68,7 +71,7 @@ class RowMaker:
         ask, ask_size = self._best(sides[1]) if len(sides) == 2 else (0, 0)
         if bid_size and ask_size and bid >= ask:
             raise ValueError(f"bbo crossed: {bid} >= {ask}")
-        return [exch_ns, now_ns, self._bbo_bid, bid, bid_size, exch_ns, now_ns, self._bbo_ask, ask, ask_size]
+        return _BBO.pack(exch_ns, now_ns, self._bbo_bid, bid, bid_size, exch_ns, now_ns, self._bbo_ask, ask, ask_size)
 
     def _best(self, level: Level | None) -> tuple[int, int]:
         if level is None:

@@ -42,6 +42,7 @@ from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener
 
 MS: Final = 1_000_000
 MAX_BATCH: Final = 100
+_ORDER, _CANCEL, _EMERGENCY = Use.ORDER, Use.CANCEL, Use.EMERGENCY  # looked up once: an enum's names are slow
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class HyperliquidGateway(VenueGateway):
             self._send_cancels(now_ns, cancels)
         if self._placements:
             placements, self._placements = self._placements, []
-            if len(placements) == 1:
+            if len(placements) <= MAX_BATCH and all(placement[5] == POST_ONLY for placement in placements):
                 self._send_orders(now_ns, placements)
             else:
                 for batch in (
@@ -168,37 +169,38 @@ class HyperliquidGateway(VenueGateway):
             return
         count = len(placements)
         reducing = all(placement[6] for placement in placements)
-        connected = self._posts.connected
-        use = Use.EMERGENCY if reducing else Use.ORDER
+        use = _EMERGENCY if reducing else _ORDER
         weight = action_weight(count)
-        if self._refusal(now_ns, use, count, weight) is not None:
+        connected = self._posts.connected
+        if self._refusal(now_ns, use, count, weight, connected) is not None:
             self._refuse(placements, VENUE_RATE_LIMIT)
             return
         if not connected and not reducing:
             self._refuse(placements, VENUE_NOT_CONNECTED)
             return
         expires = now_ns // MS + self._good_for_ms if self._good_for_ms else 0
-        wires: list[OrderWire] = []
-        lives: list[Live] = []
-        for order_id, instrument, side, price, size, tif, reduce_only in placements:
-            rules = self._instruments[instrument]
-            cloid = f"{self._heads[EXIT if reduce_only else QUOTE]}{order_id:016x}"
-            wires.append(
-                OrderWire(
-                    self._assets[instrument],
-                    side > 0,
-                    rules.price_text(price),
-                    rules.size_text(size),
-                    reduce_only,
-                    order_type_of(tif),
-                    cloid,
-                )
+        heads, assets, instruments = self._heads, self._assets, self._instruments
+        wires = [
+            OrderWire(
+                assets[instrument],
+                side > 0,
+                instruments[instrument].price_text(price),
+                instruments[instrument].size_text(size),
+                reduce_only,
+                order_type_of(tif),
+                f"{heads[EXIT if reduce_only else QUOTE]}{order_id:016x}",
             )
-            lives.append(self.tracker.track(order_id, instrument, cloid, size, tif, expires))
-        if not self._send(now_ns, Order(wires), use, weight, expires or None, partial(self._on_placed, lives)):
-            for live in lives:
-                self.tracker.live.pop(live.order_id, None)
+            for order_id, instrument, side, price, size, tif, reduce_only in placements
+        ]
+        lives: list[Live] = []
+        handler = partial(self._on_placed, lives)
+        if not self._send(now_ns, Order(wires), count, use, weight, expires or None, handler):
             self._refuse(placements, VENUE_NOT_CONNECTED)
+            return
+        # known from here on, before any answer can be read; what need not be done before sending is done after it
+        track = self.tracker.track
+        for (order_id, instrument, _, _, size, tif, _), wire in zip(placements, wires, strict=True):
+            lives.append(track(order_id, instrument, str(wire.c), size, tif, expires))
 
     def _refuse(self, placements: list[_Placement], reason: int) -> None:
         """Nothing was sent: say so in a turn of its own."""
@@ -263,12 +265,12 @@ class HyperliquidGateway(VenueGateway):
         for begin in range(0, len(known), MAX_BATCH):
             lives = known[begin : begin + MAX_BATCH]
             weight = action_weight(len(lives))
-            if self._refusal(now_ns, Use.CANCEL, len(lives), weight) is not None:
+            if self._refusal(now_ns, _CANCEL, len(lives), weight, self._posts.connected) is not None:
                 self._held_cancels.update(dict.fromkeys(live.order_id for live in lives))
                 continue
-            cancels = [CloidWire(self._assets[live.instrument], live.cloid) for live in lives]
+            cancel = CancelByCloid([CloidWire(self._assets[live.instrument], live.cloid) for live in lives], self._fast)
             handler = partial(self._on_cancelled, lives)
-            if not self._send(now_ns, CancelByCloid(cancels, self._fast), Use.CANCEL, weight, None, handler):
+            if not self._send(now_ns, cancel, len(lives), _CANCEL, weight, None, handler):
                 self._held_cancels.update(dict.fromkeys(live.order_id for live in lives))
 
     def _on_cancelled(self, lives: list[Live], now_ns: int, outcome: Outcome) -> None:
@@ -299,14 +301,15 @@ class HyperliquidGateway(VenueGateway):
 
     # -- sending and answers ----------------------------------------------------------------------
 
-    def _refusal(self, now_ns: int, use: Use, actions: int, weight: int) -> Refusal | None:
+    def _refusal(self, now_ns: int, use: Use, actions: int, weight: int, stream: bool) -> Refusal | None:
         self._limits.in_flight = len(self._posts)
-        return self._limits.refusal(now_ns, use, actions, weight, stream=self._posts.connected)
+        return self._limits.refusal(now_ns, use, actions, weight, stream=stream)
 
     def _send(
         self,
         now_ns: int,
         action: Action,
+        elements: int,
         use: Use,
         weight: int,
         expires: int | None,
@@ -314,14 +317,14 @@ class HyperliquidGateway(VenueGateway):
     ) -> bool:
         """Sign and send; False, and nothing sent, when there is no nonce to be had."""
         try:
-            body = self._signer.body(action, expires)
+            body = self._signer.body(action, expires, now_ns // MS)
         except (NonceWindowError, OSError) as error:
             self.notice(now_ns, "no_nonce", {"why": str(error)[:300]})
             return False
         stream = self._posts.action(now_ns, body, handler)
         if not stream:
             self._spawn(self._send_http(body, handler))
-        self._limits.spend(now_ns, use, len(_elements(action)), weight, stream=stream)
+        self._limits.spend(now_ns, use, elements, weight, stream=stream)
         return True
 
     async def _send_http(self, body: bytes, handler: Callable[[int, Outcome], None]) -> None:
@@ -366,7 +369,7 @@ class HyperliquidGateway(VenueGateway):
                 self.questions.close(question)
                 continue
             weight = info_weight("orderStatus")
-            refusal = self._refusal(now_ns, Use.CANCEL, 0, weight)
+            refusal = self._refusal(now_ns, _CANCEL, 0, weight, self._posts.connected)
             if refusal is not None:
                 question.due_ns = now_ns + max(refusal.wait_ns, MS)
                 continue
@@ -493,11 +496,3 @@ _wrapped: Final = msgspec.json.Decoder(_InfoAnswer)
 def _order_status(payload: bytes) -> OrderStatus:
     wrapped = _wrapped.decode(payload)
     return ANSWERS.decode(payload if wrapped.data is UNSET else wrapped.data, OrderStatus)
-
-
-def _elements(action: Action) -> Sequence[object]:
-    if isinstance(action, Order):
-        return action.orders
-    if isinstance(action, CancelByCloid):
-        return action.cancels
-    return (action,)

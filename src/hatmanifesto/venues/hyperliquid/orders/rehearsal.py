@@ -29,7 +29,7 @@ _SIZE: Final = 1_234
 class NoNonces:
     """Gives out the nonce that no venue takes: 1970 lies outside its window."""
 
-    def next(self) -> int:
+    def next(self, now_ms: int = 0) -> int:
         """Return 0."""
         return 0
 

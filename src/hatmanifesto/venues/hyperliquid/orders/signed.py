@@ -9,7 +9,7 @@ from hatmanifesto.venues.hyperliquid.wire.actions import Action, action_json, ac
 class Nonces(Protocol):
     """Gives out nonces, as venues.hyperliquid.nonces does."""
 
-    def next(self) -> int:
+    def next(self, now_ms: int = 0) -> int:
         """Return the next nonce, ms."""
         ...
 
@@ -22,12 +22,12 @@ class ActionSigner:
         self._next_nonce = nonces.next
         self._tail: Final = b',"vaultAddress":"0x%b"' % signer.vault.hex().encode() if signer.vault else b""
 
-    def body(self, action: Action, expires_after: int | None = None) -> bytes:
-        """Return the signed request; `expires_after` (ms) is when the venue must refuse it.
+    def body(self, action: Action, expires_after: int | None = None, now_ms: int = 0) -> bytes:
+        """Return the signed request; `expires_after` (ms) is when the venue must refuse it, `now_ms` the time if known.
 
         Raises NonceWindowError or OSError when no nonce can be had; nothing was used up then.
         """
-        nonce = self._next_nonce()
+        nonce = self._next_nonce(now_ms)
         signature = self._sign(action_msgpack(action), nonce, expires_after)
         if expires_after is None:
             return b'{"action":%b,"nonce":%d,"signature":%b%b}' % (action_json(action), nonce, signature, self._tail)

@@ -5,7 +5,7 @@ Source: Hyperliquid docs, "signing"; hyperliquid-python-sdk signing.py; vectors 
 
 from typing import Final
 
-from hatmanifesto.venues.hyperliquid.signing.keccak import Keccak256, keccak256
+from hatmanifesto.venues.hyperliquid.signing.keccak import keccak256
 from hatmanifesto.venues.hyperliquid.signing.key import PrivateKey, Signature, recover
 
 _DOMAIN_TYPE: Final = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -68,7 +68,7 @@ def recover_l1(
 
 
 class L1Signer:
-    """Signs packed actions for one account: the hot path, on one thread.
+    """Signs packed actions for one account: the hot path.
 
     `vault`: the 20 bytes of a vault or sub-account to act for. `mainnet` False signs for the testnet.
     """
@@ -77,14 +77,12 @@ class L1Signer:
         self.key: Final[PrivateKey] = key
         self.mainnet: Final[bool] = mainnet
         self.vault: Final[bytes | None] = vault
-        self._hash = Keccak256().digest
         self._struct_head: Final = _STRUCT_HEAD[mainnet]
 
     def sign_json(self, packed: bytes, nonce: int, expires_after: int | None) -> bytes:
         """Return the signature of a packed action as JSON."""
-        digest = self._hash
-        inner = digest(self._struct_head + digest(hash_input(packed, nonce, self.vault, expires_after)))
-        return self.key.sign_json(digest(_DIGEST_HEAD + inner))
+        connection_id = keccak256(hash_input(packed, nonce, self.vault, expires_after))
+        return self.key.sign_json(keccak256(_DIGEST_HEAD + keccak256(self._struct_head + connection_id)))
 
     def sign(self, packed: bytes, nonce: int, expires_after: int | None = None) -> Signature:
         """Return the signature of a packed action."""
