@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hatmanifesto.errors import UserError
+from hatmanifesto.venues.hyperliquid import connection as streams
 from hatmanifesto.venues.hyperliquid.adapter import MAINNET_URL, HyperliquidSettings, HyperliquidVenue, stream_url
 from hatmanifesto.venues.hyperliquid.feed.market import FeedSettings
 from hatmanifesto.venues.hyperliquid.orders import questions
@@ -251,6 +252,60 @@ class TestStories:
                 await until(lambda: bool(diary.fills))
                 assert diary.fills[0].order_id == 1
                 assert diary.triggers(1) == ["acknowledge", "fill_whole"]
+                await venue.stop()
+
+        asyncio.run(story())
+
+    def test_a_fill_that_cannot_be_read_is_asked_for_again_until_it_can(
+        self, tiny: TinyStage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(streams, "_RETRY_S", 0.02)
+
+        async def story() -> None:
+            async with tiny.running():
+                exchange = tiny.exchange
+                assert exchange is not None
+                venue = tiny.adapter("maker")
+                await venue.open(["BTC"])
+                diary = Diary()
+                await venue.start(diary, 1)
+                await until(lambda: diary.trust.get(ALL_INSTRUMENTS) is Trust.LIVE)
+                venue.gateway.place(0, 1, 0, 1, 590_000, 100, 0, False)
+                venue.gateway.flush(time.time_ns())
+                await until(lambda: diary.triggers(1) == ["acknowledge"])
+                sell = {"a": 0, "b": False, "p": "59000", "s": "0.001", "r": False, "t": {"limit": {"tif": "Ioc"}}}
+                exchange.place(ACCOUNTS["taker"], sell)
+                (true,) = exchange.fills[ACCOUNTS["maker"]]
+                spoiled = dict(true, px="59000.00000001")
+                exchange.news = [
+                    (
+                        name,
+                        user,
+                        {**data, "fills": [spoiled]} if name == "userFills" and user == ACCOUNTS["maker"] else data,
+                    )
+                    for name, user, data in exchange.news
+                ]
+                exchange.fills[ACCOUNTS["maker"]] = [spoiled]
+                await exchange.publish()
+                await until(lambda: diary.trust[ALL_INSTRUMENTS] is Trust.BROKEN)
+                # the history says the same: it stays untrusted, and is asked again
+                await until(lambda: [kind for kind, _ in diary.notices].count("unreadable_fill") >= 2)
+                assert diary.trust[ALL_INSTRUMENTS] is Trust.BROKEN
+                exchange.fills[ACCOUNTS["maker"]] = [true]
+                await until(lambda: diary.trust[ALL_INSTRUMENTS] is Trust.LIVE)
+                assert [(fill.order_id, fill.price, fill.size) for fill in diary.fills] == [(1, 590_000, 100)]
+                assert "fills_read_again" in [kind for kind, _ in diary.notices]
+                # one that stays so is given up after some time, and trust is not given
+                exchange.fills[ACCOUNTS["maker"]] = [dict(spoiled, tid=77)]
+                await tiny.venue.send(
+                    {"channel": "userFills", "data": {"user": ACCOUNTS["maker"], "fills": [dict(spoiled, tid=77)]}}, 0
+                )
+                await until(lambda: "fill_stays_unreadable" in [kind for kind, _ in diary.notices])
+                assert diary.trust[ALL_INSTRUMENTS] is Trust.BROKEN
+                exchange.fills[ACCOUNTS["maker"]] = [true]
+                await tiny.cut()
+                await until(lambda: diary.trust[ALL_INSTRUMENTS] is Trust.LIVE)
+                assert len(diary.fills) == 1
                 await venue.stop()
 
         asyncio.run(story())

@@ -535,7 +535,7 @@ class TestFills:
 
     def test_earlier_and_booked_fills_are_left_out(self, desk: Desk) -> None:
         desk.fill(1, "0.0004", 7, time=START // 1_000_000 - 1)
-        desk.account.skip([(START // 1_000_000, "BTC", 8)])
+        desk.account.skip([(START // 1_000_000, "BTC", 8, "B")])
         desk.fill(1, "0.0004", 8)
         assert not desk.diary.fills
 
@@ -562,6 +562,11 @@ class TestFills:
         assert not desk.diary.fills
         assert desk.diary.trust == {-1: Trust.BROKEN}
         assert desk.account.broken
+
+    def test_both_sides_of_a_trade_with_oneself_are_two_fills(self, desk: Desk) -> None:
+        for side in "BABA":
+            desk.fill(1, "0.0004", 7, side=side)
+        assert [(fill.side, fill.trade_id) for fill in desk.diary.fills] == [(1, 7), (-1, 7)]
 
     def test_a_rebate_is_negative(self, desk: Desk) -> None:
         desk.fill(1, "0.0004", 7, fee="-0.000378")

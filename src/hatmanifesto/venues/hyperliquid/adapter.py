@@ -204,7 +204,13 @@ class HyperliquidVenue(Venue):
         self.account_feed = AccountFeed(by_coin, session, gateway, self.limits.address, listener)
         self.account_feed.begin(self._clock_ns() if from_ns is None else from_ns)
         self.account_feed.skip(
-            (fill.exch_ts_ns // MS, self.instruments[fill.instrument].name, fill.trade_id) for fill in booked
+            (
+                fill.exch_ts_ns // MS,
+                self.instruments[fill.instrument].name,
+                fill.trade_id,
+                "B" if fill.side > 0 else "A",
+            )
+            for fill in booked
         )
         urls = [self._stream_url]
         if settings.second_url != "":

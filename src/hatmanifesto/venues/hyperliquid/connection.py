@@ -21,6 +21,8 @@ from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueError, VenueLi
 MARGIN_MS: Final = 10_000
 """How far before the last known fill is asked, since answers may lag and stamps are not ordered across coins."""
 _RETRY_S: Final = 1.0
+_READINGS: Final = 6
+"""How often a fill that could not be read is asked for again, each time later; the next connection asks anew."""
 _CONFIRM_S: Final = 10.0
 
 
@@ -118,6 +120,8 @@ class AccountConnection(MarketConnection):
         self._waiting: set[str] = set()
         self._generation = 0
         self._subscribed = asyncio.Event()
+        self._reading_again = False
+        account.on_unreadable = self._read_again
         self.handlers.update(
             {
                 wire.Post: lambda message, now_ns: posts.on_answer(now_ns, message.data),
@@ -183,11 +187,41 @@ class AccountConnection(MarketConnection):
             if generation != self._generation:
                 return
             now_ns = self._now()
-            self._account.on_fills(fills, now_ns)
+            self._account.on_history(fills, now_ns)
             self._gateway.resync(now_ns, open_orders)
             if not self._account.broken:
                 self.listener.on_trust(now_ns, ALL_INSTRUMENTS, Trust.LIVE, "subscribed, and no fill is missing")
             return
+
+    def _read_again(self) -> None:
+        """A fill could not be read: ask for it, unless a new connection does so anyway."""
+        if self._subscribed.is_set() and not self._reading_again:
+            self._reading_again = True
+            self._spawn(self._ask_for_unreadable(self._generation))
+
+    async def _ask_for_unreadable(self, generation: int) -> None:
+        since = max(self._account.last_fill_ms - MARGIN_MS, 0)
+        try:
+            for reading in range(_READINGS):
+                await asyncio.sleep(_RETRY_S * 2**reading)
+                if generation != self._generation:
+                    return
+                try:
+                    fills = await self._queries.fills_by_time(self._user, since)
+                except VenueError as error:
+                    self.listener.on_notice(self._now(), "resync_failed", {"why": str(error)[:300]})
+                    continue
+                if generation != self._generation:
+                    return
+                now_ns = self._now()
+                self._account.on_history(fills, now_ns)
+                if not self._account.broken:
+                    self.listener.on_notice(now_ns, "fills_read_again", {"readings": reading + 1})
+                    self.listener.on_trust(now_ns, ALL_INSTRUMENTS, Trust.LIVE, "every fill was asked for and read")
+                    return
+            self.listener.on_notice(self._now(), "fill_stays_unreadable", {"readings": _READINGS})
+        finally:
+            self._reading_again = False
 
     def _now(self) -> int:
         return self._gateway.now_ns()

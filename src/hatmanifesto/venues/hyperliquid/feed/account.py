@@ -1,10 +1,11 @@
 """The account's own events: order updates, fills and funding, each told once, whatever is repeated or missed.
 
-Nothing of these streams is numbered, so fills are known by (time, coin, trade id) and funding by (time, coin). After a
-reconnect the fills since the last known one are asked for; `begin` says from when on they count at all.
+Nothing of these streams is numbered, so fills are known by (time, coin, trade id, side) and funding by (time, coin).
+After a reconnect, or a fill that could not be read, the fills since the last known one are asked for; `begin` says from
+when on they count at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET
@@ -28,9 +29,10 @@ _KNOWN_FUNDINGS: Final = 5_000
 FEE_TOKEN: Final = "USDC"
 
 
-def fill_key(fill: Fill) -> tuple[int, str, object]:
-    """Return what a fill is known by. Very old ones have no trade id."""
-    return fill.time, fill.coin, fill.tid if fill.tid is not UNSET else (fill.oid, fill.start_position)
+def fill_key(fill: Fill) -> tuple[int, str, object, str]:
+    """Return what a fill is known by: both sides of a trade with oneself share all but the side. Very old ones have no
+    trade id."""
+    return fill.time, fill.coin, fill.tid if fill.tid is not UNSET else (fill.oid, fill.start_position), fill.side
 
 
 def venue_fill(fill: Fill, instrument: Instrument) -> VenueFill:
@@ -96,15 +98,16 @@ class AccountFeed:
         self._funding_from_ms = 0
         self.last_fill_ms = 0
         self.broken = False
-        """A fill could not be read: positions are not known until a new session has reconciled them."""
+        """A fill could not be read: positions are not known until it was asked for again and read."""
+        self.on_unreadable: Callable[[], None] = lambda: None
         self.counts: Final[dict[str, int]] = dict.fromkeys(("fills", "duplicates", "old", "foreign", "fundings"), 0)
 
     def begin(self, from_ns: int) -> None:
         """Fills and funding from this venue time on count; earlier ones are someone else's to book."""
         self._from_ms = self._funding_from_ms = self.last_fill_ms = from_ns // MS
 
-    def skip(self, fills: Iterable[tuple[int, str, int]]) -> None:
-        """Fills (time in ms, coin, trade id) that are booked already."""
+    def skip(self, fills: Iterable[tuple[int, str, int, str]]) -> None:
+        """Fills (time in ms, coin, trade id, side as the venue writes it) that are booked already."""
         for key in fills:
             self._fills.add(key)
 
@@ -130,12 +133,18 @@ class AccountFeed:
         for fill in fills:
             if fill.time < self._from_ms:
                 self.counts["old"] += 1
-            elif not self._fills.add(fill_key(fill)):
+            elif (key := fill_key(fill)) in self._fills:
                 self.counts["duplicates"] += 1
-            else:
-                self._fill(fill, now_ns)
+            elif self._fill(fill, now_ns):
+                self._fills.add(key)
 
-    def _fill(self, fill: Fill, now_ns: int) -> None:
+    def on_history(self, fills: list[Fill], now_ns: int) -> None:
+        """Take the venue's answer to what was filled since the last known fill: what it has not, there was not."""
+        self.broken = False
+        self.on_fills(fills, now_ns)
+
+    def _fill(self, fill: Fill, now_ns: int) -> bool:
+        """Tell of a new fill; False when it cannot be read."""
         instrument = self._instruments.get(fill.coin)
         if instrument is None:
             self.counts["foreign"] += 1
@@ -144,7 +153,7 @@ class AccountFeed:
                 "foreign_fill",
                 {"coin": fill.coin[:40], "oid": fill.oid, "size": fill.sz[:40], "side": fill.side},
             )
-            return
+            return True
         try:
             told = venue_fill(fill, instrument)
             if fill.fee_token not in (UNSET, FEE_TOKEN):
@@ -155,11 +164,14 @@ class AccountFeed:
                 now_ns, "unreadable_fill", {"coin": fill.coin, "oid": fill.oid, "why": str(error)[:300]}
             )
             self._listener.on_trust(now_ns, ALL_INSTRUMENTS, Trust.BROKEN, f"a fill could not be read: {error}"[:200])
-            return
-        live = self._gateway.tracker.live
+            self.on_unreadable()
+            return False
         order_id = told.order_id or self._gateway.tracker.order_of(fill.oid)
-        if told.session not in (0, self._session) and order_id in live:
-            order_id = 0  # ids go on from session to session; this one is of a session that was not continued
+        live = self._gateway.tracker.live.get(order_id)
+        if live is not None and told.session not in (0, self._session):
+            ours = parse_cloid(live.cloid)
+            if ours is None or ours.session != told.session:
+                order_id, live = 0, None  # ids go on from session to session; this one was not continued
         if not order_id:
             self.counts["foreign"] += 1
             self._listener.on_notice(
@@ -182,8 +194,9 @@ class AccountFeed:
             told.exch_ts_ns,
             told.trade_id,
         )
-        if told.session in (0, self._session):
+        if live is not None:
             self._gateway.tracker.fill(now_ns, order_id, told.size)
+        return True
 
     def on_fundings(self, payments: Iterable[FundingPayment], now_ns: int) -> None:
         """Take funding payments, repeated ones too."""
