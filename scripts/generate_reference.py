@@ -483,6 +483,14 @@ MEANINGS: Final = {
         "",
         "Whether the trader asks its sockets without ever sleeping: a whole core, for some tens of microseconds.",
     ),
+    "trading.open_orders": Meaning(
+        "", "Orders that an earlier session left open are taken over with their queue positions, or cancelled."
+    ),
+    "trading.dead_mans_switch": Meaning(
+        "0s, 15s to h",
+        "The venue cancels everything by itself when it has not heard of us for so long, where the account may "
+        "use that; 0s = not used.",
+    ),
     "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
     "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
 }  # fmt: skip

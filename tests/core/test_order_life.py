@@ -6,7 +6,7 @@ from hatmanifesto.core.maker_router import REQUOTE_ALWAYS
 from hatmanifesto.core.market_view import BEST_CHANGED, TIMER, TRADED_THROUGH
 from hatmanifesto.core.risk_manager import RECONCILIATION_SOURCE
 from hatmanifesto.model import reasons, record
-from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS
+from hatmanifesto.model.order import POST_ONLY, QUOTE, SEQ_SHIFT, SLOT_BITS, pack_side_flags
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
     ATTRIBUTED,
@@ -581,3 +581,61 @@ def test_orders_are_cancelled_in_the_order_in_which_they_were_sent() -> None:
         rig.answer(T0 + MS, order_id, ACKNOWLEDGE)
     rig.engine.cancel_all(T0 + 2 * MS)
     assert [request.order_id for request in rig.asked.new()] == sent
+
+
+# -- orders of an earlier session -------------------------------------------------------------------------------
+
+
+def test_an_order_of_an_earlier_session_is_taken_over_as_it_stands_and_keeps_its_place() -> None:
+    rig, strategy = one_desk()
+    strategy.want = [BID]
+    order_id = 9 << SEQ_SHIFT | 3
+    flags = int(pack_side_flags(1, POST_ONLY, False, QUOTE))
+    assert rig.engine.adopt_order(T0, order_id, 1000, 140, flags, 40, 17, 555)
+    desk = rig.desks[0]
+    assert (rig.state(order_id), desk.open_buy, rig.holdings[0].open_buy) == (PARTIALLY_FILLED, 100, 100)
+    assert (rig.risk.live_orders, desk.orders.count) == (1, 1)
+    # the strategy wants what is there: nothing is sent, and its place in the queue is kept
+    rig.book(T0 + MS, 1000, 50, 1010, 50)
+    assert rig.asked.new() == []
+    # new ids go on above it, and its slot is not given away
+    strategy.want = [BID, ASK]
+    rig.book(T0 + 2 * MS, 1000, 60, 1010, 50)
+    (ask,) = rig.asked.new()
+    assert ask.order_id >> SEQ_SHIFT == 10
+    assert ask.order_id & ((1 << SLOT_BITS) - 1) != 3
+    strategy.want = [ASK]
+    rig.engine.on_fill(T0 + 3 * MS, order_id, 0, 1, 1000, 30, 0, False, T0, 1)
+    (cancel,) = rig.asked.new()
+    assert (cancel.kind, cancel.order_id) == ("cancel", order_id)
+    rig.answer(T0 + 4 * MS, order_id, CONFIRM_CANCEL)
+    assert rig.state(order_id) == ATTRIBUTED
+    assert (desk.position.size, desk.open_buy, rig.risk.live_orders) == (30, 0, 1)
+    assert rig.engine.faults == 0
+    assert len(rig.records().of(record.ADOPT)) == 1
+
+
+@pytest.mark.parametrize(
+    ("order_id", "size", "filled"),
+    [(9 << SEQ_SHIFT | 1 << SLOT_BITS, 100, 0), (9 << SEQ_SHIFT, 100, 100), (9 << SEQ_SHIFT, 100, -1)],
+    ids=["no such desk", "nothing left", "less than nothing filled"],
+)
+def test_what_cannot_be_kept_is_not_taken_over_and_changes_nothing(order_id: int, size: int, filled: int) -> None:
+    rig, _ = one_desk()
+    assert not rig.engine.adopt_order(T0, order_id, 1000, size, 1, filled, 17, 555)
+    assert (rig.risk.live_orders, rig.desks[0].open_buy) == (0, 0)
+    assert not rig.records().of(record.ADOPT)
+
+
+def test_no_two_orders_share_a_slot() -> None:
+    rig, _, bid = a_bid()
+    taken = bid.order_id & ((1 << SLOT_BITS) - 1)
+    assert not rig.engine.adopt_order(T0 + 2 * MS, 9 << SEQ_SHIFT | taken, 1000, 10, 1, 0, 17, 5)
+    free = 300  # beyond the slots that there are now
+    assert rig.engine.adopt_order(T0 + 2 * MS, 9 << SEQ_SHIFT | free, 1000, 10, 1, 0, 17, 5)
+    assert not rig.engine.adopt_order(T0 + 2 * MS, 8 << SEQ_SHIFT | free, 1000, 10, 1, 0, 17, 6)
+    machine = rig.engine.machine
+    given = [machine.take_order(0) for _ in range(600)]
+    slots = [int(order.slot) for order in given if order is not None]
+    assert len(set(slots)) == len(slots) == 600
+    assert not {taken, free} & set(slots)

@@ -84,7 +84,11 @@ class LocalExchange:
         self.mid = [100_000 for _ in instruments]
         self.record = Record()
         self.orders: dict[str, LiveOrder] = {}
-        self.paid_in = 0
+        self.takers_rest = False
+        self.transfers: list[tuple[int, int]] = []
+        self.switch_ns = 0  # the dead man's switch, 0: not set
+        self.switch_refusal = ""
+        self.switch_asked = 0
         self.adapter: LocalVenue | None = None
         self._last_ns = 0
         self._crowd_oids: list[tuple[int, int]] = []
@@ -96,13 +100,26 @@ class LocalExchange:
         while True:
             self._others_act()
             now = max(self.loop.now_ns(), self._last_ns + 1)
+            if 0 < self.switch_ns <= now:
+                self.switch_ns = 0
+                self.cancel_everything()
             self._last_ns = now
             self._tell(self.exchange.advance(now), now)
             await asyncio.sleep(BLOCK_NS / 1e9)
 
+    def pay_in(self, amount: int) -> None:
+        """A person moves money to the account."""
+        self.exchange.account(self.account).cash += amount
+        self.transfers.append((self.loop.now_ns(), amount))
+
     def pay_funding(self, instrument: int, rate: int) -> None:
         """Settle one hour's funding in the next block."""
         self.exchange.settle_funding(instrument, rate)
+
+    def cancel_everything(self) -> None:
+        """Cancel every order of the account, as somebody else may."""
+        orders = self.exchange.account(self.account).orders.values()
+        self.exchange.submit(self.account, Cancel([(int(order.instrument), int(order.oid)) for order in orders]))
 
     def _others_act(self) -> None:
         chance, exchange = self.chance, self.exchange
@@ -120,7 +137,7 @@ class LocalExchange:
                 for step in range(3)
             ]
             exchange.submit(self.crowd, Place(quotes))
-            if chance.random() < 0.35:
+            if chance.random() < 0.35 and not self.takers_rest:
                 side = chance.choice((1, -1))
                 size = chance.randint(100, 1_200)
                 taker = OrderRequest(index, side, mid + side * 40, size, IMMEDIATE_OR_CANCEL)
@@ -202,6 +219,9 @@ class LocalGateway(VenueGateway):
     def query(self, now: int, order_id: int, instrument: int) -> None:
         self.asked.append(("query", order_id, instrument))
 
+    def adopt(self, order: VenueOrder, filled: int) -> None:
+        self.venue.sessions[order.order_id] = order.session
+
     def flush(self, now_ns: int) -> None:
         asked, self.asked = self.asked, []
         for request in asked:
@@ -223,6 +243,7 @@ class LocalVenue(Venue):
         self._gateway = LocalGateway(self)
         self._tickets: dict[int, tuple[str, list[int]]] = {}
         self._expires: dict[int, int] = {}
+        self.sessions: dict[int, int] = {}  # of orders taken over
 
     # -- faults -----------------------------------------------------------------------------------
 
@@ -308,7 +329,7 @@ class LocalVenue(Venue):
 
     def order_changed(self, order: LiveOrder, status: str, now: int) -> None:
         parsed = parse_cloid(order.cloid)
-        if parsed is None or parsed.session != self.session or self.listener is None:
+        if parsed is None or parsed.session != self.session_of(parsed.order_id) or self.listener is None:
             return
         trigger = {"open": ACKNOWLEDGE, "canceled": CONFIRM_CANCEL, "selfTradeCanceled": CONFIRM_CANCEL}.get(status)
         if status == "canceled" and order.time_in_force == IMMEDIATE_OR_CANCEL:
@@ -386,7 +407,7 @@ class LocalVenue(Venue):
         if kind == "query":
             self._answer_query(order_id)
             return
-        cloid = make_cloid(self.session, order_id, 0)
+        cloid = make_cloid(self.session_of(order_id), order_id, 0)
         if kind == "place":
             _, _, _, side, price, size, tif, reduce_only = request
             action: Any = Place(
@@ -399,8 +420,11 @@ class LocalVenue(Venue):
         if self.local.adapter is self:
             self._tickets[ticket] = (kind, [order_id])
 
+    def session_of(self, order_id: int) -> int:
+        return self.sessions.get(order_id, self.session)
+
     def _answer_query(self, order_id: int) -> None:
-        order = self.local.orders.get(make_cloid(self.session, order_id, 0))
+        order = self.local.orders.get(make_cloid(self.session_of(order_id), order_id, 0))
         now = self._now()
         if order is None:
             if now > self._expires.get(order_id, 0) + 1_000 * MS:
@@ -482,7 +506,8 @@ class LocalVenue(Venue):
         return [paid for paid in self.local.record.funding if paid.exch_ts_ns >= exch_ts_ns]
 
     async def transfers_since(self, exch_ts_ns: int) -> int:
-        return 0
+        await self._ask()
+        return sum(amount for at_ns, amount in self.local.transfers if at_ns >= exch_ts_ns)
 
     async def account(self) -> VenueAccount:
         await self._ask()
@@ -511,7 +536,11 @@ class LocalVenue(Venue):
         return None
 
     async def schedule_cancel(self, at_ns: int | None) -> None:
-        return None
+        await self._ask()
+        self.local.switch_asked += 1
+        if self.local.switch_refusal:
+            raise VenueError(self.local.switch_refusal, definite=True)
+        self.local.switch_ns = at_ns or 0
 
     async def cancel_orders(self, orders: Sequence[VenueOrder]) -> int:
         await self._ask()

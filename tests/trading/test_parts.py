@@ -57,16 +57,17 @@ def test_loop_times_name_a_quantile_to_an_eighth(durations: list[int]) -> None:
 
 def test_what_was_booked_is_known_again_and_the_oldest_is_forgotten_at_last() -> None:
     booked = Booked()
-    assert booked.is_new_fill(1_000_000, 0, 7)
-    assert not booked.is_new_fill(1_999_999, 0, 7)  # the same millisecond, market and trade
-    assert booked.is_new_fill(1_000_000, 1, 7)
-    assert booked.is_new_fill(2_000_000, 0, 7)
+    assert booked.is_new_fill(1_000_000, 0, 7, 1)
+    assert not booked.is_new_fill(1_999_999, 0, 7, 1)  # the same millisecond, market, trade and side
+    assert booked.is_new_fill(1_000_000, 0, 7, -1)  # the other side of a trade with oneself
+    assert booked.is_new_fill(1_000_000, 1, 7, 1)
+    assert booked.is_new_fill(2_000_000, 0, 7, 1)
     assert booked.is_new_funding(3_600_000_000_000, 0)
     assert not booked.is_new_funding(3_600_400_000_000, 0)
     assert booked.repeated == 2
     for trade in range(KEPT):
-        booked.is_new_fill(5_000_000, 0, trade)
-    assert booked.is_new_fill(1_000_000, 0, 7)
+        booked.is_new_fill(5_000_000, 0, trade, 1)
+    assert booked.is_new_fill(1_000_000, 0, 7, 1)
 
 
 def test_heartbeats_are_seen_by_the_other_side(tmp_path: Path) -> None:

@@ -299,6 +299,53 @@ class VenueConformance:
 
         self.play(stage, story)
 
+    def test_an_open_order_of_an_earlier_session_is_taken_over_and_is_like_one_of_this(self, stage: Stage) -> None:
+        async def story(maker: Account, taker: Account) -> None:
+            price, size = self.bid(maker)
+            maker.place(7, 1, price, 3 * size)
+            maker.place(8, 1, price - 10 * int(maker.instrument.tick_at(price)), size)
+            await maker.told(8, "acknowledge")
+            taker.place(1, -1, price, size, IMMEDIATE_OR_CANCEL)
+            await until(lambda: len(maker.diary.fills) == 1)
+            await maker.venue.stop()  # the session is gone, its orders are not
+            later = stage.adapter("maker")
+            try:
+                await later.open(stage.coins)
+                diary = Diary()
+                await later.start(diary, 21)
+                await until(lambda: self.live(diary))
+                found = {order.order_id: order for order in await later.open_orders()}
+                assert {order_id: (order.session, order.remaining) for order_id, order in found.items()} == {
+                    7: (11, 2 * size),
+                    8: (11, size),
+                }
+                later.gateway.adopt(found[7], size)
+                later.gateway.adopt(found[8], 0)
+                taker.place(2, -1, price, size, IMMEDIATE_OR_CANCEL)
+                await until(lambda: bool(diary.fills))
+                assert [(fill.order_id, fill.size) for fill in diary.fills] == [(7, size)]
+                assert diary.triggers(7) == []
+                later.gateway.cancel(0, 7, 0)
+                later.gateway.query(0, 8, 0)
+                later.gateway.flush(diary.last_ns)
+                await until(lambda: diary.triggers(7) == ["confirm_cancel"])
+                await until(lambda: diary.triggers(8) == ["find_open"])
+                # an order of this session beside them, and the last one goes
+                later.gateway.place(0, 9, 0, 1, found[8].price, size, POST_ONLY, False)
+                later.gateway.cancel(0, 8, 0)
+                later.gateway.flush(diary.last_ns)
+                await until(lambda: diary.triggers(8)[-1] == "confirm_cancel" and diary.triggers(9) == ["acknowledge"])
+                assert [order.order_id for order in await later.open_orders()] == [9]
+                later.gateway.cancel(0, 9, 0)
+                later.gateway.place(0, 10, 0, -1, price, 2 * size, GOOD_TILL_CANCEL, True)
+                later.gateway.flush(diary.last_ns)
+                taker.place(90, 1, price, 2 * size, GOOD_TILL_CANCEL, reduce_only=True)
+                await until(lambda: sum(fill.size for fill in diary.fills if fill.order_id == 10) == 2 * size)
+            finally:
+                await later.stop()
+
+        self.play(stage, story)
+
     # -- market data ------------------------------------------------------------------------------
 
     def test_books_and_prints_arrive_as_rows(self, stage: Stage) -> None:

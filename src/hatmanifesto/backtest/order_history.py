@@ -18,13 +18,15 @@ from hatmanifesto.model.order_state import (
     FILL_PART,
     FILL_WHOLE,
     FIND_OPEN,
+    OPEN,
+    PARTIALLY_FILLED,
     REQUEST_CANCEL,
     STATE_COUNT,
     SUBMITTED,
     TIME_OUT,
     TRANSITIONS,
 )
-from hatmanifesto.model.record import CANCEL, DENY, FILL, ORDER_EVENT, SUBMIT, TIMEOUT, VIEW
+from hatmanifesto.model.record import ADOPT, CANCEL, DENY, FILL, ORDER_EVENT, SUBMIT, TIMEOUT, VIEW
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.intp]
@@ -121,8 +123,9 @@ class OrderHistory:
         chosen = np.flatnonzero(np.isin(batch.kinds, FOLLOWED))
         at, kinds = starts[chosen], batch.kinds[chosen]
         aux = (words[at] >> 16) & 0xFFFF
-        seen, denied_at = self._views(batch, batch.kinds == SUBMIT), self._views(batch, batch.kinds == DENY)
-        self._submit(words, starts[batch.kinds == SUBMIT], seen)
+        sent = (batch.kinds == SUBMIT) | (batch.kinds == ADOPT)
+        seen, denied_at = self._views(batch, sent), self._views(batch, batch.kinds == DENY)
+        self._submit(words, starts[sent], seen)
         new = np.arange(self.table.shape[1] - len(seen[0]), self.table.shape[1])
         place = _find(self.table[ORDER_ID], words[at + 2])
         fill = kinds == FILL
@@ -145,7 +148,7 @@ class OrderHistory:
         return Followed(
             table=self.table,
             submitted=new,
-            submitted_seq=batch.seqs[batch.kinds == SUBMIT],
+            submitted_seq=batch.seqs[sent],
             answered=np.flatnonzero(before & (self.table[ARRIVED_EXCH_NS] > 0)),
             ended=ended[np.argsort(self.table[ENDED_SEQ, ended], kind="stable")],
             fills=fills,
@@ -190,6 +193,10 @@ class OrderHistory:
         new[SUBMITTED_NS] = words[at + 1]
         new[BID], new[ASK] = touch
         new[AHEAD] = UNKNOWN_AHEAD
+        adopted = np.flatnonzero((words[at] & 0xFF) == ADOPT)
+        new[FILLED, adopted] = words[at[adopted] + 6]
+        new[STATE, adopted] = np.where(new[FILLED, adopted] > 0, PARTIALLY_FILLED, OPEN)
+        new[ACKED_NS, adopted] = new[SUBMITTED_NS, adopted]
         self.table = np.concatenate((self.table, new), axis=1)
 
     def _fills(self, words: Ints, at: Ints, aux: Ints, place: Places) -> Ints:

@@ -24,6 +24,8 @@ from hatmanifesto.model.order_state import (
     FILL_LATE,
     FILL_PART,
     FILL_WHOLE,
+    OPEN,
+    PARTIALLY_FILLED,
     REQUEST_CANCEL,
     SUBMITTED,
     TIME_OUT,
@@ -54,7 +56,7 @@ _WEIGHED: Final = frozenset((POST_VALUE, POST_CAPPED, TAKE_VALUE, TAKE_AGE, BEYO
 _KINDS: Final = frozenset(
     (
         record.VIEW, record.ROUTE, record.SUBMIT, record.DENY, record.CANCEL, record.ORDER_EVENT, record.FILL,
-        record.TIMEOUT,
+        record.TIMEOUT, record.ADOPT,
     )
 )  # fmt: skip
 _AFTER_END: Final = 4_096
@@ -139,7 +141,7 @@ class _Reader:
             self.pending.clear()
         elif kind == record.ROUTE:
             self._route(entry)
-        elif kind in (record.SUBMIT, record.DENY):
+        elif kind in (record.SUBMIT, record.DENY, record.ADOPT):
             self._new(entry)
         elif kind == record.CANCEL:
             story = self._of(values[0])
@@ -178,15 +180,18 @@ class _Reader:
 
     def _new(self, entry: Record) -> None:
         values = entry.values
-        code = entry.aux if entry.kind == record.SUBMIT else values[6]
+        code = values[6] if entry.kind == record.DENY else entry.aux
         story = OrderStory(values[0], code & 0xFF, code >> 8, values[1], values[2], values[3])
         story.submitted_ns = entry.ts_ns
-        if self.pending:
+        if self.pending and entry.kind != record.ADOPT:
             story.why.append(self.pending.popleft())
         if entry.kind == record.DENY:
             story.state, story.reason, story.ended_ns = DENIED, entry.aux, entry.ts_ns
         else:
             self.live[story.order_id] = story
+        if entry.kind == record.ADOPT:
+            story.filled = values[4]
+            story.state = PARTIALLY_FILLED if story.filled else OPEN
         self.seen += 1
         if self.order in (0, story.order_id):
             self.kept.append(story)

@@ -355,6 +355,8 @@ class _Replay:
             engine.on_fill(now, order_id, aux >> 8, side, price, size, fee, aux & 1 == 1, exch_ts, trade_id)
         elif entry.kind == record.TIMEOUT:
             engine.on_timeout(now, values[0])
+        elif entry.kind == record.ADOPT:
+            engine.adopt_order(now, *values)
         elif entry.kind == record.FUNDING_PAYMENT:
             engine.on_funding(now, aux, *values)
         elif entry.kind == record.CONTEXT:

@@ -35,12 +35,33 @@ class PositionState(msgspec.Struct, frozen=True, kw_only=True):
             setattr(position, name, getattr(self, name))
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A session between two events, as far as it outlives the process: what rests at the venue is asked for anew.
+class WorkingOrder(msgspec.Struct, frozen=True, array_like=True):
+    """An order that the venue has or may have: `session` gave it its id, `filled` is what has been booked of it."""
 
-    `holdings` and `marks` follow the plan's instruments, `desks` its desks. `last_fill_ns` is the venue's stamp of the
-    newest booked fill, `booked_from_ns` that of the account as the first session found it. `deposit` includes
-    transfers.
+    order_id: int
+    session: int
+    price: int
+    size: int
+    side_flags: int
+    filled: int = 0
+
+
+class DeskState(msgspec.Struct, frozen=True, array_like=True):
+    """What people have told one desk: override, scale in percent, slippage for closing (-1: it need not close)."""
+
+    override: int = 0
+    scale_percent: int = 100
+    closing_bps: int = -1
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A session between two events, as far as it outlives the process.
+
+    `holdings` and `marks` follow the plan's instruments, `desks` and `desk_states` its desks. `last_fill_ns` is the
+    venue's stamp of the newest booked fill, `booked_from_ns` that of the account as the first session found it.
+    `booked` are the newest fills as trading.seen knows them again, all of those stamped after `booked_known_ns`, and
+    `booked_funding` the newest payments.
+    `deposit` includes transfers up to the venue's time `transfers_ns`. `orders` may be at the venue.
     """
 
     version: int = CHECKPOINT_VERSION
@@ -55,10 +76,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     last_fill_ns: int = 0
     last_funding_ns: int = 0
     booked_from_ns: int = 0
+    booked_known_ns: int = 0
+    booked: list[tuple[int, int, int, int]] = []
+    booked_funding: list[tuple[int, int]] = []
+    transfers_ns: int = 0
+    orders: list[WorkingOrder] = []
+    desk_states: list[DeskState] = []
+    account_scale: int = 100
 
     @classmethod
-    def of(cls, session: Session, last_fill_ns: int = 0, last_funding_ns: int = 0, booked_from_ns: int = 0) -> Self:
-        """Read a session."""
+    def of(cls, session: Session) -> Self:
+        """Read a session: what its driver knows beside it (what is booked, which orders) is left at its default."""
         portfolio = session.portfolio
         return cls(
             deposit=int(portfolio.deposit),
@@ -69,9 +97,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             marks=[int(holding.mark_price) for holding in portfolio.holdings],
             desks=[PositionState.of(clock.desk.position) for clock in session.clocks],
             overrides=list(session.risk.account_overrides),
-            last_fill_ns=last_fill_ns,
-            last_funding_ns=last_funding_ns,
-            booked_from_ns=booked_from_ns,
+            desk_states=[
+                DeskState(int(desk.override), int(desk.scale_percent), int(desk.closing_bps))
+                for desk in portfolio.desks
+            ],
+            account_scale=int(session.risk.account_scale),
         )
 
     def restore(self, session: Session) -> None:
@@ -93,6 +123,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             state.put_into(clock.desk.position)
         for source, override in enumerate(self.overrides):
             session.risk.set_account_override(source, override)
+        session.risk.account_scale = self.account_scale
+        for desk, told in zip(portfolio.desks, self.desk_states, strict=False):
+            session.risk.set_override(desk, told.override, told.scale_percent)
+            desk.closing_bps = told.closing_bps
         portfolio.equity = portfolio.value()
 
     def as_json(self) -> bytes:

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from hatmanifesto.config.clearing_settings import FeeSettings, FundingSettings, MarginSettings
 from hatmanifesto.config.problems import Problem, shown, suggestion
@@ -144,6 +144,13 @@ class VenueSettings(Section):
     second_source: str | None = None
 
 
+def _off_or_long_enough(lead_ns: int) -> int:
+    """A venue wants its dead man's switch some seconds ahead, and it is set anew three times before it goes off."""
+    if 0 < lead_ns < 15_000_000_000:
+        raise ValueError("must be 0s (not used) or at least 15s")
+    return lead_ns
+
+
 class TradingSettings(Section):
     """`[trading]`: how a live session looks after itself.
 
@@ -152,6 +159,8 @@ class TradingSettings(Section):
     most every `rehearse_interval` (0s = never), the way of an order to the socket is walked with a worthless key, so
     that the next real one takes it faster. `prepared_signatures` are kept ready (0 = none). With `busy_poll` the
     trader never sleeps: it takes a whole core.
+    `open_orders` says what becomes of orders that an earlier session left open: they are taken over with their queue
+    positions, or cancelled. The venue's own `dead_mans_switch` is kept so far ahead (0s = it is left alone).
     """
 
     reconcile_interval: Annotated[Duration, Field(ge=1_000_000_000)] = 60_000_000_000
@@ -162,6 +171,8 @@ class TradingSettings(Section):
     rehearse_interval: Duration = 2_000_000
     prepared_signatures: Annotated[int, Field(ge=0, le=1_000)] = 32
     busy_poll: bool = False
+    open_orders: Literal["adopt", "cancel"] = "adopt"
+    dead_mans_switch: Annotated[Duration, AfterValidator(_off_or_long_enough)] = 60_000_000_000
     flatten_on_guard: bool = False
     flatten_on_stop: bool = False
 

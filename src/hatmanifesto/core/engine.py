@@ -26,8 +26,17 @@ from hatmanifesto.model.market_row import (
     ROW_WORDS,
     WORD_META,
 )
-from hatmanifesto.model.order import FORCED_FILL_REASONS, Order, desk_of
+from hatmanifesto.model.order import (
+    FORCED_FILL_REASONS,
+    REDUCE_ONLY_BIT,
+    Order,
+    desk_of,
+    purpose_of,
+    side_of,
+    time_in_force_of,
+)
 from hatmanifesto.model.order_state import (
+    ADOPT,
     ATTRIBUTE,
     CANCEL_PENDING,
     FILL_LATE,
@@ -73,6 +82,7 @@ from hatmanifesto.model.record import (
     TIMEOUT,
     VENUE_ID,
 )
+from hatmanifesto.model.record import ADOPT as ADOPT_RECORD
 
 
 @final
@@ -363,6 +373,46 @@ class Engine(EngineInput):
         elif order.state == PARTIALLY_FILLED:
             order.deadline_ns = 0
         self._own_event(clock, now)
+
+    def adopt_order(
+        self, now: i64, order_id: i64, price: i64, size: i64, side_flags: i64, filled: i64, session: i64, venue_id: i64
+    ) -> bool:
+        """Take over an order that an earlier session left open at the venue, as it stands there.
+
+        `filled` is what has been booked of it, in the units of the desk's instrument as everything else. False, and
+        nothing is changed or journaled, when no desk owns it, nothing of it is left, or its slot is in use.
+        """
+        self.now = now
+        owner = desk_of(order_id)
+        if owner >= len(self.clocks) or not 0 <= filled < size:
+            return False
+        taken = self.machine.adopt_order(order_id)
+        if taken is None:
+            return False
+        order: Order = taken
+        desk = self.clocks[owner].desk
+        order.instrument = desk.holding.instrument.index
+        order.strategy = desk.strategy
+        order.side = side_of(side_flags)
+        order.price = price
+        order.size = size
+        order.filled = filled
+        order.filled_before = filled
+        order.time_in_force = time_in_force_of(side_flags)
+        order.reduce_only = side_flags & REDUCE_ONLY_BIT != 0
+        order.purpose = purpose_of(side_flags)
+        order.submitted_ns = now
+        self.recorder.put7(
+            ADOPT_RECORD, order.instrument | order.strategy << 8, now,
+            order_id, price, size, side_flags, filled, session, venue_id,
+        )  # fmt: skip
+        self.machine.move(order, ADOPT)
+        self.portfolio.add_order(order, desk)
+        if filled > 0:
+            self.machine.move(order, FILL_PART)
+            self.portfolio.release(order, desk, filled)
+        self.risk.note_adopted()
+        return True
 
     def on_funding(
         self, now: i64, instrument: i64, amount: i64, rate: i64, position_size: i64, oracle_price: i64, exch_ts: i64 = 0

@@ -126,6 +126,10 @@ class RiskManager:
             if self._next_sent == self.account.max_orders_per_second:
                 self._next_sent = 0
 
+    def note_adopted(self) -> None:
+        """Count an order of an earlier session, which was not sent now."""
+        self.live_orders += 1
+
     def note_ended(self) -> None:
         """Count an order that has ended."""
         self.live_orders -= 1

@@ -8,7 +8,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order
+from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order, desk_of
 from hatmanifesto.model.order_state import (
     DENY_PATH,
     DONE_BITS,
@@ -56,10 +56,35 @@ class StateMachine:
         order.desk = desk
         order.state = IDLE
         order.filled = 0
+        order.filled_before = 0
         order.deadline_ns = 0
         order.cancel_reason = 0
         order.cancels_sent = 0
         return order
+
+    def adopt_order(self, order_id: i64) -> Order | None:
+        """Return an idle order object under an id given by an earlier session; None when its slot is in use."""
+        slot = order_id & SLOT_MASK
+        while slot >= len(self.orders):
+            if not self._grow():
+                return None
+        for step in range(self._free_count):
+            at = (self._free_head + step) & SLOT_MASK
+            if self._free[at] == slot:
+                self._free[at] = self._free[self._free_head]
+                self._free_head = (self._free_head + 1) & SLOT_MASK
+                self._free_count -= 1
+                order = self.orders[slot]
+                order.order_id = order_id
+                order.desk = desk_of(order_id)
+                order.state = IDLE
+                order.deadline_ns = 0
+                order.cancel_reason = 0
+                order.cancels_sent = 0
+                if order_id >> SEQ_SHIFT > self.order_seq:
+                    self.order_seq = order_id >> SEQ_SHIFT  # no id is given twice
+                return order
+        return None
 
     def _grow(self) -> bool:
         have = len(self.orders)

@@ -91,6 +91,10 @@ class Orders:
         """Return an order that lives or ended lately."""
         return self.live.get(order_id) or self.gone.get(order_id)
 
+    def take_back(self, order_id: int) -> OrderFacts | None:
+        """Return an order of an ended session that lives on, and forget it."""
+        return self.gone.pop(order_id, None)
+
     def event(self, order_id: int, trigger: int, ts_ns: int, mid2: int) -> None:
         """Take the venue's word."""
         facts = self.live.get(order_id)

@@ -42,17 +42,27 @@ from hatmanifesto.ledger.reason_codes import RISK_REDUCTION, closing_code, reaso
 from hatmanifesto.ledger.sources import Opening, opening_of
 from hatmanifesto.model import record
 from hatmanifesto.model.order import FORCED_FILL_REASONS, desk_of, purpose_of
+from hatmanifesto.model.order_state import OPEN, PARTIALLY_FILLED
 from hatmanifesto.model.reasons import CANCEL_TIMEOUT, REASONS
 from hatmanifesto.venues.hyperliquid.cloid import make_cloid
 
 _TOLD: Final = np.array(
     [
         record.ORDER_EVENT, record.FILL, record.TIMEOUT, record.FUNDING_PAYMENT, record.VENUE_ID, record.SUBMIT,
-        record.CANCEL, record.EQUITY, record.SESSION, record.CHECKPOINT, record.OPERATOR, record.NOTE, record.CLOSE,
+        record.ADOPT, record.CANCEL, record.EQUITY, record.SESSION, record.CHECKPOINT, record.OPERATOR, record.NOTE,
+        record.CLOSE,
     ]
 )  # fmt: skip
 _OF_ORDERS: Final = np.array(
-    [record.SUBMIT, record.ORDER_EVENT, record.VENUE_ID, record.FILL, record.TIMEOUT, record.CANCEL]
+    [
+        record.SUBMIT,
+        record.ADOPT,
+        record.ORDER_EVENT,
+        record.VENUE_ID,
+        record.FILL,
+        record.TIMEOUT,
+        record.CANCEL,
+    ]
 )
 _FIELDS: Final = 7
 _HORIZONS_NS: Final = {"1s": 1_000_000_000, "5s": 5_000_000_000, "30s": 30_000_000_000, "5min": 300_000_000_000}
@@ -242,6 +252,8 @@ class Projection:
         """Take a record that concerns an order and moves no money."""
         if kind == record.SUBMIT:
             self._submit(row, ts, aux, fields)
+        elif kind == record.ADOPT:
+            self._adopt(row, ts, aux, fields)
         elif kind == record.ORDER_EVENT:
             order = self.orders.live.get(fields[0])
             if order is not None:
@@ -356,6 +368,17 @@ class Projection:
             self.opening.session, self.names[instrument], self.plan.strategies[aux >> 8].name, size, flags, ts,
             self._signals[row], self._mids[instrument][row],
         )  # fmt: skip
+
+    def _adopt(self, row: int, ts: int, aux: int, fields: list[int]) -> None:
+        """An order of an earlier session lives on in this one, with what is known of it."""
+        order_id, filled, venue_id = fields[0], fields[4], fields[6]
+        order = self.orders.take_back(order_id) or self.find_order(order_id)
+        if order is None:
+            self._submit(row, ts, aux, fields)
+            order = self.orders.live[order_id]
+        order.filled, order.venue_id = filled, venue_id
+        order.state = PARTIALLY_FILLED if filled else OPEN
+        self.orders.live[order_id] = order
 
     def _fill(self, row: int, seq: int, ts: int, aux: int, fields: list[int]) -> None:
         assert self.opening is not None

@@ -102,6 +102,7 @@ class Order:
         self.price: i64 = 0
         self.size: i64 = 0
         self.filled: i64 = 0
+        self.filled_before: i64 = 0  # by an earlier session, which this one took it over from
         self.state: i64 = IDLE
         self.time_in_force: i64 = POST_ONLY
         self.reduce_only: bool = False

@@ -45,7 +45,8 @@ FIND_OPEN: Final = 14
 FIND_ABSENT: Final = 15
 ATTRIBUTE: Final = 16
 FILL_LATE: Final = 17
-TRIGGER_COUNT: Final = 18
+ADOPT: Final = 18
+TRIGGER_COUNT: Final = 19
 TRIGGER_SHIFT: Final = 5
 NO_STATE: Final = -1
 
@@ -91,6 +92,7 @@ class Trigger(IntEnum):
     find_absent = FIND_ABSENT
     attribute = ATTRIBUTE
     fill_late = FILL_LATE
+    adopt = ADOPT
 
 
 STATE_MEANINGS: Final = {
@@ -121,6 +123,8 @@ TRANSITIONS: Final[dict[tuple[int, int], int]] = {
     (APPROVED, DENY): DENIED,
     (VALIDATED, SUBMIT): SUBMITTED,
     (VALIDATED, DENY): DENIED,
+    # left open at the venue by an earlier session
+    (IDLE, ADOPT): OPEN,
     # the venue's first answer; a fill may come before the acknowledgement
     (SUBMITTED, ACKNOWLEDGE): OPEN,
     (SUBMITTED, REJECT): REJECTED,

@@ -26,6 +26,7 @@ TIMEOUT: Final = 4
 CONTEXT: Final = 5
 FUNDING_PAYMENT: Final = 6
 VENUE_ID: Final = 7
+ADOPT: Final = 8
 # outputs of the engine
 SUBMIT: Final = 33
 CANCEL: Final = 34
@@ -51,6 +52,7 @@ KIND_NAMES: Final = {
     CONTEXT: "context",
     FUNDING_PAYMENT: "funding_payment",
     VENUE_ID: "venue_id",
+    ADOPT: "adopt",
     SUBMIT: "submit",
     CANCEL: "cancel",
     DENY: "deny",
@@ -66,7 +68,7 @@ KIND_NAMES: Final = {
     CLOSE: "close",
 }
 
-INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PAYMENT, VENUE_ID, OPERATOR})
+INPUTS: Final = frozenset({VIEW, ORDER_EVENT, FILL, TIMEOUT, CONTEXT, FUNDING_PAYMENT, VENUE_ID, ADOPT, OPERATOR})
 """Kinds that went into the engine (a VIEW also says what the strategy answered); the other packed kinds came out."""
 
 FIELDS: Final = {
@@ -92,6 +94,9 @@ FIELDS: Final = {
     ORDER_EVENT: ("order_id", "exch_ts_ns"),
     # the venue's own id of an order, where it has one
     VENUE_ID: ("order_id", "venue_order_id"),
+    # aux: instrument | strategy << 8. An order that an earlier session left open at the venue is taken over;
+    # side_flags as in SUBMIT, `filled` is what had been booked of it
+    ADOPT: ("order_id", "price", "size", "side_flags", "filled", "session", "venue_order_id"),
     # aux: 1 taker, 0 maker; instrument << 8. side is +1 or -1; fee in money units, negative = rebate
     FILL: ("order_id", "price", "size", "fee", "exch_ts_ns", "trade_id", "side"),
     # aux: order_state trigger

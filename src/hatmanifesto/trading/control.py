@@ -149,6 +149,7 @@ class ControlServer:
         slippage = request.get("slippage_bps", 50)
         for desk in self._desks(request):
             self._command(request, {"command": "close", "desk": desk, "slippage_bps": slippage})
+        self.live.trader.checkpoint()
         return {"positions": positions(self.live)}
 
     async def _cancel(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Reconciliation: what the books say beside what the venue says, at the start, after every gap, and now and then.
 
-First what was missed is booked (fills, funding), then open orders, positions and cash are compared. Orders of ours that
-the engine does not have (of a killed session, or given up) are cancelled; foreign ones are left alone and reported.
-Whatever still differs stops new risk until it is explained.
+First what was missed is booked (fills, funding), then open orders, positions and cash are compared. Orders of a killed
+session are taken over at the start (see adoption); others of ours that the engine does not have are cancelled; foreign
+ones are left alone and reported. Whatever still differs stops new risk until it is explained.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from hatmanifesto.config.assembly import Session
 from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE, OPEN, PARTIALLY_FILLED, REJECT
+from hatmanifesto.trading.adoption import adopt_orders
 from hatmanifesto.trading.seen import LOOK_BACK_NS
 from hatmanifesto.trading.trader import Trader
 from hatmanifesto.venues.port import OrderFate, Venue, VenueAccount, VenueOrder
@@ -45,6 +46,7 @@ class Reconciled(NamedTuple):
     ts_ns: int
     fills_booked: int
     funding_booked: int
+    orders_adopted: int
     orders_cancelled: int
     transfer: int
     differences: list[Difference]
@@ -60,6 +62,7 @@ class Reconciled(NamedTuple):
             "reconciled": self.whole,
             "fills_booked": self.fills_booked,
             "funding_booked": self.funding_booked,
+            "orders_adopted": self.orders_adopted,
             "orders_cancelled": self.orders_cancelled,
             "transfer": self.transfer,
             "differences": [difference.text() for difference in self.differences],
@@ -75,22 +78,22 @@ class Reconciler:
         self.pause_s = pause_s
         self.attempts = attempts
         self.last: Reconciled | None = None
-        self._transfers_from_ns = 0
         self._busy = asyncio.Lock()
 
-    async def run(self, why: str) -> Reconciled:
+    async def run(self, why: str, *, adopt: bool = False) -> Reconciled:
         """Book what was missed, compare, and set or release the stop on new risk.
 
-        Raises VenueError when the venue does not answer; the stop then stays as it was.
+        `adopt`: take over what an earlier session left open; else it is cancelled. Raises VenueError when the venue
+        does not answer; the stop then stays as it was.
         """
         async with self._busy:
-            done = await self._run(why)
+            done = await self._run(why, adopt)
         self.last = done
         return done
 
-    async def _run(self, why: str) -> Reconciled:
+    async def _run(self, why: str, adopt: bool) -> Reconciled:
         trader = self.trader
-        fills = funding = cancelled = transfer = 0
+        fills = funding = adopted = cancelled = transfer = 0
         differences: list[Difference] = []
         for attempt in range(self.attempts):
             if attempt:
@@ -99,15 +102,19 @@ class Reconciler:
             fills, funding = fills + booked[0], funding + booked[1]
             before = _working(trader.session)
             orders = await self.venue.open_orders()
+            taken = adopt_orders(trader, self.venue, orders) if adopt else 0
+            adopted += taken
             strays = await self._cancel_strays(orders)
             cancelled = max(cancelled, strays)
             await self._ask_about_missing(orders, before)
             account = await self.venue.account()
             transfer += await self._transferred(account)
             differences = compare(trader.session, account, orders)
-            if not strays and not any(difference.blocks for difference in differences):
+            # what was taken over is looked at again: it may have ended while it was unknown here
+            if not strays and not taken and not any(difference.blocks for difference in differences):
                 break
-        done = Reconciled(trader.clock(), fills, funding, cancelled, transfer, differences)
+        trader.earlier.clear()  # what was not there has ended, what was not taken over is cancelled
+        done = Reconciled(trader.clock(), fills, funding, adopted, cancelled, transfer, differences)
         trader.note({"reconciliation": why, **done.as_json()})
         if not done.whole:
             trader.count_fault("position_differs", "; ".join(found.text() for found in differences if found.blocks))
@@ -118,7 +125,7 @@ class Reconciler:
     async def _book_missed(self) -> tuple[int, int]:
         trader, booked, venue = self.trader, self.trader.booked, self.venue
         repeated = booked.repeated
-        told = await venue.fills_since(max(booked.from_ns, booked.last_fill_ns - LOOK_BACK_NS))
+        told = await venue.fills_since(max(booked.fills_from_ns, booked.last_fill_ns - LOOK_BACK_NS))
         for fill in told:
             trader.on_fill(
                 trader.clock(),
@@ -156,7 +163,7 @@ class Reconciler:
             order = trader.engine.machine.find(order_id)
             if order is None or order_id not in still or order_id in at_venue:
                 continue
-            report = await self.venue.order_report(trader.number, order_id, int(order.purpose))
+            report = await self.venue.order_report(trader.session_of(order_id), order_id, int(order.purpose))
             trader.note({"asked_about": str(order_id), "answer": report.status})
             trigger = _TOLD.get(report.fate)
             if trigger is not None:
@@ -167,12 +174,11 @@ class Reconciler:
     async def _transferred(self, account: VenueAccount) -> int:
         """Book deposits and withdrawals since the last look; they change what the account was paid, not its profit."""
         trader = self.trader
-        begin, self._transfers_from_ns = self._transfers_from_ns, account.exch_ts_ns
-        if begin == 0:
-            return 0
-        amount = await self.venue.transfers_since(begin + 1)
+        begin = trader.transfers_ns
+        amount = 0 if begin == 0 else await self.venue.transfers_since(begin + 1)
+        trader.transfers_ns = account.exch_ts_ns
         if amount:
-            trader.command({"command": "transfer", "amount": amount})
+            trader.command({"command": "transfer", "amount": amount, "until_ns": account.exch_ts_ns})
         return amount
 
 
@@ -180,7 +186,7 @@ def is_stray(order: VenueOrder, trader: Trader) -> bool:
     """Tell whether an open order carries our prefix but is none that the engine keeps."""
     if order.order_id == 0:
         return False
-    if order.session != trader.number:
+    if order.session != trader.session_of(order.order_id):
         return True
     kept = trader.engine.machine.find(order.order_id)
     return (kept is None or not kept.live()) and trader.clock() - order.placed_ns > _ENDED_GRACE_NS

@@ -27,6 +27,7 @@ from hatmanifesto.journal.writer import JournalWriter
 from hatmanifesto.model.ports import NEVER
 from hatmanifesto.model.reasons import CANCEL_SHUTDOWN
 from hatmanifesto.trading.clock import Clock
+from hatmanifesto.trading.dead_man import DeadMansSwitch
 from hatmanifesto.trading.outbox import Outbox
 from hatmanifesto.trading.polling import BusyPoll
 from hatmanifesto.trading.reconciliation import Reconciled, Reconciler
@@ -41,6 +42,10 @@ BEAT_S: Final = 0.05
 WITHDRAW_S: Final = 3.0
 """How long an orderly stop waits until every order is known to be gone."""
 CONNECT_S: Final = 30.0
+LATE_ARRIVALS_S: Final = 12.0
+"""Orders expire ten seconds after they were sent."""
+ADOPT_S: Final = 5.0
+"""How long the start waits for market data, so that open orders can be taken over."""
 FLATTEN_S: Final = 10.0
 FLATTEN_BPS: Final = 100
 
@@ -101,6 +106,7 @@ class LiveSession:
         """As it stands, with what operators changed; the journal's first record keeps what it began with."""
         self.flatten_at_end = self.settings.flatten_on_stop
         self.reconciler: Reconciler
+        self.dead_man: DeadMansSwitch
         self._writer: JournalWriter | None = None
         self._lock: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -157,17 +163,20 @@ class LiveSession:
         strategies = checked_strategies(resolved.strategies)
         self.session = assemble(plan, strategies, outbox, self._writer, 0, instruments)
         state.restore(self.session)
-        booked = last.booked if last else Booked(account.exch_ts_ns)
-        booked.last_fill_ns = max(booked.last_fill_ns, state.last_fill_ns, 0 if last else account.exch_ts_ns)
-        booked.last_funding_ns = max(booked.last_funding_ns, state.last_funding_ns, 0 if last else account.exch_ts_ns)
+        booked = Booked(state.booked_from_ns, state.booked_known_ns)
+        booked.restore(state)
         self.trader = Trader(self.session, outbox, self.clock, self.number, booked)
+        self.trader.earlier = {order.order_id: order for order in state.orders}
+        self.trader.transfers_ns = state.transfers_ns
         self.trader.after_turn = self._after_turn
         self.trader.on_account_back = self._account_back
         self.reconciler = Reconciler(self.trader, self.venue)
+        self.dead_man = DeadMansSwitch(self.trader, self.venue, self.settings.dead_mans_switch, self.say)
         self.started_ns = self.clock()
         self.trader.begin(self._opening(last))
         try:
-            since = max(booked.from_ns, min(booked.last_fill_ns, booked.last_funding_ns) - LOOK_BACK_NS)
+            # funding that was missed is asked for by the reconciliation
+            since = max(booked.fills_from_ns, booked.last_fill_ns - LOOK_BACK_NS)
             await self.venue.start(self.trader, self.number, from_ns=since)
             outbox.venue = self.venue.gateway
         except VenueError as error:
@@ -181,6 +190,9 @@ class LiveSession:
         if self.settings.busy_poll:
             self._poll = BusyPoll(asyncio.get_running_loop(), self._idle)
             self._poll.start()
+        self._spawn(self.dead_man.keep())
+        if last is not None and not last.closed:
+            self._spawn(self._look_for_late_arrivals())
         self.say(f"session {self.number} is on; journal {self._writer.path}")
 
     def _take_folder(self) -> None:
@@ -210,16 +222,25 @@ class LiveSession:
 
     async def _first_reconciliation(self) -> None:
         deadline = self.clock() + int(CONNECT_S * 1e9)
-        while not self.trader.account_trusted and self.clock() < deadline:
+        trader = self.trader
+        self._look_for_guard()
+        while not trader.account_trusted and self.clock() < deadline:
             await asyncio.sleep(0.02)
+        adopt = self.settings.open_orders == "adopt" and bool(trader.earlier)
+        if adopt:  # nothing may rest that cannot be judged: where the market is not known, it is cancelled
+            deadline = min(deadline, self.clock() + int(ADOPT_S * 1e9))
+            while not (trader.feed_trusted and trader.account_trusted) and self.clock() < deadline:
+                await asyncio.sleep(0.02)
         if not self.trader.account_trusted:
             raise UserError(
                 f"the venue's account stream is not there: {self.trader.account_trust[1]}", "check the connection"
             )
         try:
-            found = await self.reconciler.run("start")
+            found = await self.reconciler.run("start", adopt=adopt)
         except VenueError as error:
             raise UserError(f"the venue does not answer: {error}", "check the connection") from error
+        if found.orders_adopted:
+            self.say(f"{found.orders_adopted} open orders of the last session are taken over")
         for difference in found.differences:
             self.say(("blocked: " if difference.blocks else "note: ") + difference.text())
 
@@ -282,6 +303,11 @@ class LiveSession:
             await asyncio.sleep(self.settings.reconcile_interval / 1e9)
             await self._reconcile("periodic")
 
+    async def _look_for_late_arrivals(self) -> None:
+        """What a killed session sent last may reach the venue after the start; then it has expired."""
+        await asyncio.sleep(LATE_ARRIVALS_S)
+        await self._reconcile("what the last session sent has arrived or expired")
+
     async def _checkpoint_often(self) -> None:
         while True:
             await asyncio.sleep(self.settings.checkpoint_interval / 1e9)
@@ -289,10 +315,13 @@ class LiveSession:
 
     async def _beat(self) -> None:
         while True:
-            self.watch.beat()
-            guarded = self.watch.guarded()
-            self.trader.hold("kill_switch", "none" if guarded else "halt", "" if guarded else "no guard watches")
+            self._look_for_guard()
             await asyncio.sleep(BEAT_S)
+
+    def _look_for_guard(self) -> None:
+        self.watch.beat()
+        guarded = self.watch.guarded()
+        self.trader.hold("kill_switch", "none" if guarded else "halt", "" if guarded else "no guard watches")
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -321,6 +350,7 @@ class LiveSession:
         if failure is None:
             with contextlib.suppress(VenueError):
                 self.last_reconciled = await self.reconciler.run("stop")
+            await self.dead_man.clear()
         values = closing_of(self.session)
         values["stopped"] = self.stop_why or "asked to"
         if self._writer is not None and trader.failure is None:
@@ -437,5 +467,8 @@ def first_state(plan: SessionPlan, account: VenueAccount) -> tuple[Checkpoint, l
         desks=desks,
         last_fill_ns=account.exch_ts_ns,
         last_funding_ns=account.exch_ts_ns,
+        booked_from_ns=account.exch_ts_ns,
+        booked_known_ns=account.exch_ts_ns,
+        transfers_ns=account.exch_ts_ns,
     )
     return state, notes

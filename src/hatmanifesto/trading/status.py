@@ -64,6 +64,7 @@ def status(live: LiveSession) -> dict[str, Any]:
             "p99": round(times.quantile_ns(0.99) / 1e3, 1),
             "longest": round(times.longest_ns / 1e3, 1),
         },
+        "dead_mans_switch": live.dead_man.state,
         "reconciled_seconds_ago": None if reconciled is None else round((now - reconciled.ts_ns) / 1e9, 1),
         "differences": [] if reconciled is None else [found.text() for found in reconciled.differences],
     }
@@ -72,7 +73,7 @@ def status(live: LiveSession) -> dict[str, Any]:
 def summary_of(live: LiveSession) -> dict[str, Any]:
     """Return how a session ended: its status without what only matters while it runs, and its positions."""
     told = status(live)
-    for name in ("state", "held_by", "desks_held", "untrusted", "reconciled_seconds_ago"):
+    for name in ("state", "held_by", "desks_held", "untrusted", "reconciled_seconds_ago", "dead_mans_switch"):
         del told[name]
     return {
         **told,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from hatmanifesto.config.assembly import Session
-from hatmanifesto.config.checkpoint import Checkpoint
+from hatmanifesto.config.checkpoint import Checkpoint, WorkingOrder
 from hatmanifesto.config.commands import OVERRIDES, SOURCES, carry_out
 from hatmanifesto.core.risk_manager import FEED_SOURCE, HALT, KILL_SWITCH_SOURCE, RECONCILIATION_SOURCE
 from hatmanifesto.core.row_feeder import RowFeeder
@@ -19,6 +19,7 @@ from hatmanifesto.errors import UserError
 from hatmanifesto.journal.format import pack_blob
 from hatmanifesto.journal.writer import JournalWriteError
 from hatmanifesto.model import record
+from hatmanifesto.model.order import pack_side_flags
 from hatmanifesto.model.order_state import ACKNOWLEDGE, FIND_ABSENT, FIND_OPEN, OPEN, REFUSE_CANCEL, UNKNOWN
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.loop_times import LoopTimes
@@ -41,6 +42,12 @@ class Trader(VenueListener):
         self.clock = clock
         self.number = number
         self.booked = booked
+        self.earlier: dict[int, WorkingOrder] = {}
+        """Orders of earlier sessions that may be at the venue, until the first reconciliation has dealt with them."""
+        self.adopted: dict[int, int] = {}
+        """Orders taken over, and the sessions that their client order ids carry."""
+        self.transfers_ns = 0
+        """Up to which venue time transfers are booked."""
         self.begun = False
         self.failure: BaseException | None = None
         self.turns = 0
@@ -135,13 +142,39 @@ class Trader(VenueListener):
         trade_id: int,
     ) -> None:
         """Take a fill, unless it was booked before."""
-        if self._running() and self.booked.is_new_fill(exch_ts_ns, instrument, trade_id):
+        if self._running() and self.booked.is_new_fill(exch_ts_ns, instrument, trade_id, side):
             began = self.clock()
+            if self.earlier:
+                self._fill_earlier(order_id, size)
             try:
                 self.engine.on_fill(began, order_id, instrument, side, price, size, fee, taker, exch_ts_ns, trade_id)
             except BaseException as error:  # noqa: BLE001 - see on_rows
                 self._fail(error)
             self._end_turn(began)
+
+    def _fill_earlier(self, order_id: int, size: int) -> None:
+        order = self.earlier.get(order_id)
+        if order is not None:
+            self.earlier[order_id] = msgspec.structs.replace(order, filled=order.filled + size)
+
+    def session_of(self, order_id: int) -> int:
+        """Return the session that an order of the engine's carries in its client order id."""
+        return self.adopted.get(order_id, self.number)
+
+    def adopt(self, order_id: int, venue_order_id: int) -> bool:
+        """Take an order of an earlier session over as it stands; False when the engine cannot keep it."""
+        known = self.earlier.get(order_id)
+        if not self._running() or known is None:
+            return False
+        now = self.clock()
+        taken = self.engine.adopt_order(
+            now, order_id, known.price, known.size, known.side_flags, known.filled, known.session, venue_order_id
+        )
+        if taken:
+            self.adopted[order_id] = known.session
+            del self.earlier[order_id]
+        self._end_turn(now)
+        return bool(taken)
 
     def on_funding(
         self,
@@ -272,10 +305,35 @@ class Trader(VenueListener):
 
     def _checkpoint(self, now: int) -> None:
         if self._running():
-            state = Checkpoint.of(
-                self.session, self.booked.last_fill_ns, self.booked.last_funding_ns, self.booked.from_ns
+            self._blob(record.CHECKPOINT, now, self.state().as_json())
+
+    def state(self) -> Checkpoint:
+        """Return where the session stands."""
+        booked = self.booked
+        known_ns, fills = booked.newest_fills()
+        working = [
+            WorkingOrder(
+                int(order.order_id),
+                self.session_of(int(order.order_id)),
+                int(order.price),
+                int(order.size),
+                int(pack_side_flags(order.side, order.time_in_force, order.reduce_only, order.purpose)),
+                int(order.filled),
             )
-            self._blob(record.CHECKPOINT, now, state.as_json())
+            for clock in self.session.clocks
+            for order in clock.desk.orders.snapshot()
+        ]
+        return msgspec.structs.replace(
+            Checkpoint.of(self.session),
+            last_fill_ns=booked.last_fill_ns,
+            last_funding_ns=booked.last_funding_ns,
+            booked_from_ns=booked.from_ns,
+            booked_known_ns=known_ns,
+            booked=fills,
+            booked_funding=booked.newest_funding(),
+            transfers_ns=self.transfers_ns,
+            orders=[*self.earlier.values(), *working],
+        )
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:

@@ -194,6 +194,11 @@ class VenueGateway(OrderGateway):
         """Send what was asked since the last flush. Refusals made here are told to the listener in a later turn."""
         raise NotImplementedError
 
+    def adopt(self, order: "VenueOrder", filled: int) -> None:
+        """Take over an open order of an earlier session, `filled` of which is booked: from here on it can be cancelled
+        and asked about by its order id, and is told of, like one of this session's. Nothing is sent."""
+        raise NotImplementedError
+
 
 class Venue(ABC):
     """One account at one venue. `open`, then `start`, then `stop`; gateway and queries are there from `open` on.

@@ -53,7 +53,7 @@ class Tracked:
         self.reduce_only: Final[bool] = order.reduce_only
         self.since_ns: Final[int] = now
         self.ahead: int = ahead
-        self.seen_filled: int = 0
+        self.seen_filled: int = int(order.filled_before)
         self.predicted: int = -1
         self.verdict: int = 0
         self.served: int = -1

@@ -17,7 +17,7 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import EXIT, POST_ONLY, QUOTE
 from hatmanifesto.model.order_state import CONFIRM_CANCEL, REJECT
 from hatmanifesto.model.reasons import NONE, VENUE_NEVER_PLACED, VENUE_NOT_CONNECTED, VENUE_OTHER, VENUE_RATE_LIMIT
-from hatmanifesto.venues.hyperliquid.cloid import cloid_head
+from hatmanifesto.venues.hyperliquid.cloid import cloid_head, make_cloid
 from hatmanifesto.venues.hyperliquid.limits import Limits, Refusal, Use, action_weight, info_weight
 from hatmanifesto.venues.hyperliquid.nonces import NonceWindowError
 from hatmanifesto.venues.hyperliquid.orders.questions import Question, Questions, absence_is_definite
@@ -38,7 +38,7 @@ from hatmanifesto.venues.hyperliquid.wire.actions import (
 from hatmanifesto.venues.hyperliquid.wire.answers import Status, parse_answer, statuses_of
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact
 from hatmanifesto.venues.hyperliquid.wire.info import ANSWERS, FrontendOrder, OrderStatus
-from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener
+from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener, VenueOrder
 
 MS: Final = 1_000_000
 MAX_BATCH: Final = 100
@@ -132,6 +132,10 @@ class HyperliquidGateway(VenueGateway):
 
     def query(self, now: int, order_id: int, instrument: int) -> None:
         self._queries.append(order_id)
+
+    def adopt(self, order: VenueOrder, filled: int) -> None:
+        cloid = make_cloid(order.session, order.order_id, order.purpose)
+        self.tracker.adopt(order.order_id, order.instrument, cloid, order.size, filled, order.venue_order_id)
 
     def flush(self, now_ns: int) -> None:
         """Send what was asked since the last flush: cancels, orders, questions."""

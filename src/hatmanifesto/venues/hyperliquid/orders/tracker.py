@@ -6,7 +6,7 @@ question's answer. The engine is told the first of each. An end that counts fill
 
 from typing import Final
 
-from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL
+from hatmanifesto.model.order import GOOD_TILL_CANCEL, IMMEDIATE_OR_CANCEL
 from hatmanifesto.model.order_state import (
     ACKNOWLEDGE,
     EXPIRE,
@@ -77,6 +77,14 @@ class OrderTracker:
         """An order is about to be sent."""
         live = self.live[order_id] = Live(order_id, instrument, cloid, size, tif, expires_ms)
         return live
+
+    def adopt(self, order_id: int, instrument: int, cloid: str, size: int, filled: int, venue_order_id: int) -> None:
+        """An order of an earlier session, open at the venue, is one of this session's from here on."""
+        live = self.track(order_id, instrument, cloid, size, GOOD_TILL_CANCEL, 0)
+        live.acked = True
+        live.seen = filled
+        live.venue_order_id = venue_order_id
+        self._by_venue_id[venue_order_id] = order_id
 
     def order_of(self, venue_order_id: int) -> int:
         """Return our id of a venue's order id, 0 when it is not known."""
