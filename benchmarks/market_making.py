@@ -21,12 +21,12 @@ import numpy as np
 from hatmanifesto import build
 from hatmanifesto.backtest.backtest import run_backtest
 from hatmanifesto.backtest.calibration.calibrate import Report, calibrate_tape
-from hatmanifesto.backtest.calibration.samples import span_of
 from hatmanifesto.backtest.calibration.settings_file import settings_text
-from hatmanifesto.backtest.calibration.split import tape_after
+from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
 from hatmanifesto.backtest.tape.importers.request import ImportRequest
-from hatmanifesto.backtest.tape.reader import MemoryTape, Tape
+from hatmanifesto.backtest.tape.reader import Tape
+from hatmanifesto.backtest.tape.slice import SlicedTape, Span, whole_span
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.config.settings import load
 from hatmanifesto.errors import UserError
@@ -119,7 +119,7 @@ def configuration(folder: Path, report: Report, variant: str) -> Path:
     return path
 
 
-def trade(tape: MemoryTape, report: Report, variant: str, options: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
+def trade(tape: TapeLike, report: Report, variant: str, options: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
     """Run one contender under base and pessimistic fills; return what is told of it by reading and instrument."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
@@ -181,8 +181,13 @@ def measure(recording: Recording, share: float) -> list[dict[str, Any]]:
             tape, [], horizon_ns=HORIZON_NS, share=1.0 if earlier else share, full_position=FULL_POSITION
         )
     with Tape.open(tape_of(recording.sources)) as tape:
-        rest = tape_after(tape, report.end_ns)
-    span = span_of(rest)
+        whole = whole_span(tape)
+        span = Span(max(whole.begin_ns, report.end_ns), whole.end_ns)
+        return traded_lines(recording, report, SlicedTape(tape, span), span)
+
+
+def traded_lines(recording: Recording, report: Report, rest: TapeLike, span: Span) -> list[dict[str, Any]]:
+    """Trade the part of a recording that the calibration has not seen; return lines to print."""
     lines: list[dict[str, Any]] = []
     for fee in (recording.fees[0], "0"):
         options = [

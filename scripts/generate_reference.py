@@ -417,7 +417,8 @@ MEANINGS: Final = {
     "exchange.fees.schedule": Meaning(
         "",
         "`instrument`: the instrument's two rates. `hyperliquid`: volume tiers that move with own volume, rebates"
-        " and discounts, see [fees and margin](fees-and-margin.md). The other keys count only with a schedule.",
+        " and discounts, see [fees and margin](fees-and-margin.md). The other keys count only with a schedule. `auto`:"
+        " the schedule of the tape's venue where it is known, unless a rate is set by hand.",
     ),
     "exchange.fees.volume_14d": Meaning(
         "quote currency", "Weighted volume of the 14 days before the tape, whole, taken as evenly spread."
@@ -430,9 +431,13 @@ MEANINGS: Final = {
     "exchange.fees.builder_fee_bps": Meaning("bps", "A builder's fee on top of each fill; one decimal."),
     "exchange.funding.source": Meaning(
         "",
-        "Where rates come from: the tape's rows, one constant, or a file; or no funding at all. Positive: longs pay.",
+        "Where rates come from: the tape's rows, one constant, or a file; or no funding at all. `auto`: the tape's"
+        " where it has some. Positive: longs pay.",
     ),
-    "exchange.funding.interval": Meaning("ns to h", "Time between payments, on its whole multiples since 1970 UTC."),
+    "exchange.funding.interval": Meaning(
+        "ns to h",
+        "Time between payments, on its whole multiples since 1970 UTC. With `auto` and left out: the tape's own.",
+    ),
     "exchange.funding.rate": Meaning("of notional", "The constant rate an interval, at most twelve decimals."),
     "exchange.funding.file": Meaning(
         "",
@@ -443,7 +448,8 @@ MEANINGS: Final = {
     "exchange.margin.mode": Meaning(
         "",
         "`cross` or `isolated`: the venue checks margin on arrival and when a resting order is about to fill, and"
-        " liquidates. Leverage is `risk.instrument.NAME.leverage`.",
+        " liquidates. Leverage is `risk.instrument.NAME.leverage`. `auto`: `cross` where the rules of the tape's venue"
+        " are known.",
     ),
     "exchange.margin.mark_interval": Meaning(
         "ns to h", "Time between looks at margin; where the tape has no marks, the mid becomes the mark then."

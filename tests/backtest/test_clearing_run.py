@@ -64,7 +64,9 @@ def instrument(name: str = "BTC", index: int = 0) -> Instrument:
     )  # fmt: skip
 
 
-def tape(prices: list[int], step_ns: int, size: int, *, context: bool = True, instruments: int = 1) -> MemoryTape:
+def tape(
+    prices: list[int], step_ns: int, size: int, *, context: bool = True, instruments: int = 1, venue: str = ""
+) -> MemoryTape:
     """A snapshot of five levels a side around each price, with mark, oracle and funding rate; in dollars."""
     rows = Rows(delay_ns=1_000_000)
     for at, price in enumerate(prices):
@@ -83,7 +85,8 @@ def tape(prices: list[int], step_ns: int, size: int, *, context: bool = True, in
                 ):
                     rows.add(kind, mr.CHANNEL_CONTEXT, now + 2, 0, value, more, instrument=which)
     table: Table = np.array(rows.rows, dtype="<i8")
-    return MemoryTape(table, [instrument(f"C{n}" if n else "BTC", n) for n in range(instruments)], chunk_rows=200)
+    made = [instrument(f"C{n}" if n else "BTC", n) for n in range(instruments)]
+    return MemoryTape(table, made, chunk_rows=200, venues=[venue] * instruments)
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -186,6 +189,24 @@ def test_a_story_from_opening_through_funding_to_the_backstop(folder: Path) -> N
     assert float(run.summary["equity"]) >= 0
     fills = pl.read_parquet(run.folder / "fills.parquet")
     assert fills.filter(pl.col("order_id") < 0)["strategy"].unique().to_list() == [""]
+    audit(run)
+
+
+@pytest.mark.parametrize(("venue", "payments", "forced"), [("hyperliquid", 1, True), ("elsewhere", 1, False)])
+def test_what_the_venue_does_is_done_without_being_asked(folder: Path, venue: str, payments: int, forced: bool) -> None:
+    """An hour of holding 2 BTC at 40x, then a fall: only where margin rules are known is anything sold."""
+    prices = [100_000] * 5 + [80_000] * 3
+    settings = config()
+    settings["exchange"] = {"order_entry_latency": "1ms", "response_latency": "1ms"}
+    run = run_backtest(
+        tape(prices, 900 * S, 3 * 10**5, venue=venue),
+        parse({**settings, "strategies": {"holder": holder(200_000)}}, folder=folder),
+        folder / venue,
+    )
+    assert run.summary["funding"]["payments"] == payments
+    assert (sum(entry["fills"] for entry in run.summary["forced_fills"].values()) > 0) is forced
+    assert (float(run.summary["equity"]) >= 0) is forced
+    assert run.summary["venue_rules"]["margin"].startswith("cross" if forced else "not simulated: no margin rules")
     audit(run)
 
 

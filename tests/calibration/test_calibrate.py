@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from hatmanifesto.backtest.calibration.calibrate import Report, calibrate_tape
 from hatmanifesto.backtest.calibration.estimate import Estimate
 from hatmanifesto.backtest.calibration.samples import sample, span_of, step_for
-from hatmanifesto.backtest.calibration.split import tape_after
 from hatmanifesto.backtest.harness import run_tape
 from hatmanifesto.backtest.tape.format import EXCH, LOCAL, Source, TapeLike, as_rows
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
 from hatmanifesto.backtest.tape.importers.request import ImportRequest
 from hatmanifesto.backtest.tape.reader import MemoryTape, Tape
+from hatmanifesto.backtest.tape.slice import SlicedTape, Span, whole_span
 from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.cli.main import app
 from hatmanifesto.config.settings import load
@@ -163,7 +163,7 @@ def test_a_very_long_tape_is_sampled_at_longer_steps() -> None:
 
 def test_the_rest_begins_with_the_book_as_it_stood(known: MemoryTape) -> None:
     moment = START_NS + 600 * S + STEP_NS // 2
-    rest = tape_after(known, moment)
+    rest = SlicedTape(known, Span(moment, whole_span(known).end_ns))
     whole = sample(known, [0, 1], span_of(known), STEP_NS)
     for before, after in zip(whole, sample(rest, [0, 1], span_of(rest), STEP_NS), strict=True):
         skipped = (after.first_ns - before.first_ns) // STEP_NS
@@ -172,8 +172,8 @@ def test_the_rest_begins_with_the_book_as_it_stood(known: MemoryTape) -> None:
         assert after.bid_price[1:].tolist() == before.bid_price[skipped + 1 :][: len(after.bid_price) - 1].tolist()
     rows = as_rows(rest.stream("exchange").chunk(0))
     assert (np.diff(rows[:, EXCH]) >= 0).all()
-    with pytest.raises(UserError, match="behind the moment"):
-        tape_after(known, START_NS + 3600 * S)
+    with pytest.raises(UserError, match="no part of the tape"):
+        SlicedTape(known, Span(START_NS + 3600 * S, START_NS + 3601 * S))
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------
@@ -230,7 +230,8 @@ def test_the_command_writes_a_configuration_that_trades(tape_file: Path, tmp_pat
     assert set(draft.settings.strategies) == {"market_making_BTC", "market_making_ETH"}
     assert draft.settings.strategies["market_making_ETH"].instruments == ["ETH"]
     with Tape.open(tape_file) as tape:
-        prepared, finished = run_tape(tape_after(tape, START_NS + 1620 * S), draft, tmp_path / "journal")
+        rest = SlicedTape(tape, Span(START_NS + 1620 * S, whole_span(tape).end_ns))
+        prepared, finished = run_tape(rest, draft, tmp_path / "journal")
     assert finished.closing["decisions"] > 1000
     assert float(prepared.session.plan.desks[0].params["k"]) == pytest.approx(K, rel=0.1)
 

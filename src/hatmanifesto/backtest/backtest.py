@@ -9,6 +9,7 @@ import msgspec
 
 import hatmanifesto
 from hatmanifesto import build
+from hatmanifesto.backtest.clearing import clearing_in_short
 from hatmanifesto.backtest.exchange import assumptions
 from hatmanifesto.backtest.fills_models import FillsChoice, description, fills_of, side_by_side
 from hatmanifesto.backtest.harness import Finished, Prepared, Progress, run_tape
@@ -70,14 +71,15 @@ def run_backtest(
     """
     began = time.time()
     with run_folder(folder, force=force) as partial:
-        chosen = fills_of(fills, draft.settings.exchange.model, survey(tape))
+        looked = survey(tape)
+        chosen = fills_of(fills, draft.settings.exchange.model, looked)
         timer = time.perf_counter()
         readings = []
         for number, one in enumerate(chosen):
             place = "" if number == 0 else one
             (partial / place).mkdir(exist_ok=True)
             prepared, finished = run_tape(
-                tape, draft, partial / place / JOURNAL, _part_of(progress, number, len(chosen)), one
+                tape, draft, partial / place / JOURNAL, _part_of(progress, number, len(chosen)), one, looked
             )
             end_ns = int(finished.closing["end_ns"])
             projected = project(partial / place / JOURNAL, partial / place, end_ns, tape)
@@ -124,10 +126,12 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
     return {
         "tape": looked.name,
         "rows": looked.rows,
+        "slice": looked.part(),
         "first_utc": utc_text(looked.first_ns),
         "last_utc": utc_text(looked.last_ns),
         "span_seconds": round((looked.last_ns - looked.first_ns) / 1e9, 3),
         "exchange_models": {entry.name: model for entry, model in zip(plan.instruments, prepared.models, strict=True)},
+        "venue_rules": clearing_in_short(plan),
     }
 
 

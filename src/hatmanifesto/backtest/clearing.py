@@ -1,5 +1,7 @@
 """The simulated venue's clearing as a plan asks for it: fee tiers, funding, margin; and what it assumes, in words."""
 
+from typing import Final
+
 from hatmanifesto.backtest.tape.format import RowStream
 from hatmanifesto.backtest.venue_clock import ClockedStream, FundingRates
 from hatmanifesto.config.plan import SessionPlan
@@ -12,6 +14,8 @@ from hatmanifesto.model.money import format_decimal
 from hatmanifesto.simulation.clearing import Clearing, ClearingRules
 from hatmanifesto.simulation.latency import OrderLatency
 from hatmanifesto.simulation.wire import Line
+
+OFF: Final = "the configuration turns it off"
 
 
 def build_clearing(
@@ -64,6 +68,28 @@ def clocked_rows(plan: SessionPlan, rows: RowStream) -> RowStream | None:
     return ClockedStream(rows, len(plan.instruments), mark_ns, funding.interval_ns, rates)
 
 
+def clearing_in_short(plan: SessionPlan) -> dict[str, str]:
+    """Say in a few words each what is simulated of fees, funding and margin, or why it is not."""
+    exchange = plan.exchange
+    left_out = exchange.left_out
+    rates = left_out.get("fees")
+    fees = f"fixed rates{f': {rates}' if rates else ''}"
+    if exchange.fees is not None:
+        fees = f"schedule {exchange.fees.schedule}, from {exchange.fees.volume:,} of 14-day volume"
+    funding = f"not simulated: {left_out.get('funding', OFF)}"
+    if exchange.funding is not None:
+        source = "at the tape's rates"
+        if exchange.funding.constant is not None:
+            source = "at a constant rate"
+        elif exchange.funding.table:
+            source = "at a file's rates"
+        funding = f"every {duration_text(exchange.funding.interval_ns)} on oracle notional, {source}"
+    margin = f"not simulated: {left_out.get('margin', OFF)}"
+    if exchange.margin is not None:
+        margin = f"{'isolated' if exchange.margin.isolated else 'cross'}, checked and liquidated at the mark"
+    return {"fees": fees, "funding": funding, "margin": margin}
+
+
 def clearing_assumptions(plan: SessionPlan) -> list[str]:
     """Say in words what fees, funding and margin assume here."""
     return [_fee_words(plan), _funding_words(plan), *_margin_words(plan)]
@@ -72,17 +98,23 @@ def clearing_assumptions(plan: SessionPlan) -> list[str]:
 def _fee_words(plan: SessionPlan) -> str:
     fees = plan.exchange.fees
     if fees is None:
-        return "Fees are the configured rates of price x size, truncated toward zero; volume tiers stay put."
+        why = plan.exchange.left_out.get("fees")
+        return (
+            "Fees are fixed rates of price x size, truncated toward zero; volume tiers stay put"
+            f"{f' ({why})' if why else ''}."
+        )
     return (
-        f"Fees follow the schedule {fees.schedule}: tiers move with this account's own volume at the end of each UTC"
-        " day; its share of the exchange's maker volume and its stake stay as configured."
+        f"Fees follow the schedule {fees.schedule}, from a 14-day volume of {fees.volume:,} on: tiers move with this"
+        " account's own volume at the end of each UTC day; its share of the exchange's maker volume and its stake stay"
+        " as configured."
     )
 
 
 def _funding_words(plan: SessionPlan) -> str:
     funding = plan.exchange.funding
     if funding is None:
-        return "Funding is not paid or charged."
+        why = plan.exchange.left_out.get("funding", OFF)
+        return f"Funding is not simulated: {why}. What a position pays or receives for being held is missing."
     if funding.constant is not None:
         rates = f"at the constant rate {format_decimal(funding.constant, 12)}"
     elif funding.table:
@@ -98,7 +130,10 @@ def _funding_words(plan: SessionPlan) -> str:
 def _margin_words(plan: SessionPlan) -> list[str]:
     margin = plan.exchange.margin
     if margin is None:
-        return ["The venue checks no margin, and no position is ever liquidated."]
+        why = plan.exchange.left_out.get("margin", OFF)
+        return [
+            f"Margin is not simulated: {why}. The venue refuses nothing for it, and no position is ever liquidated."
+        ]
     kind = "isolated" if margin.isolated else "cross"
     words = [
         f"Positions have {kind} margin. Marks are the tape's; where it has none, the mid every"

@@ -59,14 +59,15 @@ def run_tape(
     journal: Path,
     progress: Progress = lambda done, total: None,
     fills: str = BASE,
+    looked: Survey | None = None,
 ) -> tuple[Prepared, Finished]:
-    """Run a whole tape under base or pessimistic fills and write the journal.
+    """Run a whole tape under base or pessimistic fills and write the journal; `looked` is its survey, if there is one.
 
     UserError for a configuration, tape or strategy that cannot be run; the journal is then not whole, and
     the caller removes it.
     """
-    looked = survey(tape)
-    resolved = resolve(draft, tape.instruments, looked.first_prices)
+    looked = looked or survey(tape)
+    resolved = resolve(draft, tape.instruments, looked.first_prices, looked.venue)
     plan = read_as(fills, resolved.plan)
     models = choose_models(plan, looked)
     instruments = build_instruments(plan)
@@ -79,7 +80,7 @@ def run_tape(
         "plan_hash": plan.hash(),
         "config": draft.settings.as_json(),
         "config_hash": config_hash(draft),
-        "tape": {"content_hash": looked.content_hash, "rows": looked.rows},
+        "tape": looked.data(),
         "exchange_models": models.names,
         "fills": fills,
         "start_ns": int(market.start_ns),

@@ -64,7 +64,8 @@ def _data(readings: list[Projected], summary: dict[str, Any]) -> dict[str, Any]:
     facts = opening.facts
     return {
         "title": f"{', '.join(summary['strategies'])} on {summary['tape']}",
-        "subtitle": f"{summary['first_utc'][:19]}Z to {summary['last_utc'][:19]}Z, {summary['rows']:,} rows;"
+        "subtitle": f"{'slice ' if summary['slice'] else ''}{summary['first_utc'][:19]}Z to"
+        f" {summary['last_utc'][:19]}Z, {summary['rows']:,} rows;"
         f" exchange model: {models}",
         "foot": f"Hat Manifesto {facts['version']}, engine {facts['engine']};"
         f" data {facts['tape']['content_hash']}; configuration {facts['config_hash']};"

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hatmanifesto.cli.moments import sliced
 from hatmanifesto.cli.output import JsonOption, Output, command
 from hatmanifesto.errors import UserError
 
@@ -37,6 +38,15 @@ def backtest(
         ),
     ] = "",
     config: Annotated[Path | None, typer.Option("--config", help="A TOML file; see examples/config.toml.")] = None,
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Trade only from there: an ISO time (UTC), or how long after the tape's first message, such as 10m;"
+            " rows before are read for the book alone.",
+        ),
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="Trade only up to there, not included; written as --from.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; left out: runs/NAME-N.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder of an earlier run.")] = False,
     fills: Annotated[
@@ -60,7 +70,9 @@ def backtest(
         draft = load(config, settings, strategy)
         name = strategy or next(iter(draft.settings.strategies))
         folder = out or free_folder(f"{tape.stem}-{Path(name.rpartition(':')[2] or name).stem}")
-        run = run_tape_file(voice, tape, draft, folder, force=force, fills=fills.value if fills else None)
+        run = run_tape_file(
+            voice, tape, draft, folder, force=force, fills=fills.value if fills else None, begin=begin, end=end
+        )
         voice.result(payload_of(run), lambda console: print_run(console, run))
 
 
@@ -77,6 +89,8 @@ def run_tape_file(
     *,
     force: bool,
     fills: Literal["base", "pessimistic", "both"] | None = None,
+    begin: str = "",
+    end: str = "",
 ) -> "Run":
     """Run a backtest under a progress bar; every note goes to stderr. Raises UserError."""
     from hatmanifesto.backtest.backtest import run_backtest
@@ -89,7 +103,7 @@ def run_tape_file(
     with Tape.open(tape) as opened, voice.progress() as bar:
         task = bar.add_task("trading the tape", total=None)
         run = run_backtest(
-            opened,
+            sliced(opened, begin, end),
             draft,
             folder,
             force=force,
@@ -115,6 +129,8 @@ def print_run(console: Console, run: "Run") -> None:
         f"{summary['tape']}: {summary['rows']:,} rows, {_span(summary['span_seconds'])} of market, "
         f"traded in {clock['run_seconds']:.1f} s ({clock['build']})",
     )
+    if summary["slice"]:
+        _line(console, f"slice: {summary['slice']['from_utc']} to {summary['slice']['to_utc']}")
     first = next(iter(summary["fills_models"]))
     table = Table(title=f"{', '.join(summary['strategies'])}, {first} fills", width=80, pad_edge=False)
     table.add_column("USD")
@@ -153,6 +169,8 @@ def print_run(console: Console, run: "Run") -> None:
         )
     for refusal in summary["rejections"]:
         _line(console, f"{refusal['count']:,} x venue: {refusal['message']}\n  to do: {refusal['remedy']}")
+    venue = summary["venue_rules"]
+    _line(console, f"fees {venue['fees']}\nfunding {venue['funding']}\nmargin {venue['margin']}")
     _print_maker(console, summary)
     _line(console, f"report: {run.folder / 'report.html'}")
 

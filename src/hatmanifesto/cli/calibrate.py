@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hatmanifesto.cli.moments import sliced
 from hatmanifesto.cli.output import JsonOption, command
 from hatmanifesto.errors import UserError
 
@@ -29,8 +30,16 @@ def calibrate(
         str, typer.Option(help="How long a quote stands: the window that trades may reach it in.")
     ] = "1s",
     share: Annotated[
-        float, typer.Option(help="Use only the first share of the tape's time, to trade the rest out of sample.")
+        float, typer.Option(help="Use only the first share of the time, to trade the rest out of sample.")
     ] = 1.0,
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Look only from there on: an ISO time (UTC) or a distance from the first message, such as 10m.",
+        ),
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="Look only up to there, not included; written as --from.")] = "",
     order_usd: Annotated[str, typer.Option(help="Size of a quote for the configuration, in quote currency.")] = "100",
     full_position: Annotated[
         int, typer.Option(min=1, help="Quotes in a full position: sets max_position and the suggested gamma.")
@@ -55,6 +64,7 @@ def calibrate(
         from hatmanifesto.backtest.calibration.chart import chart as draw
         from hatmanifesto.backtest.calibration.settings_file import settings_text
         from hatmanifesto.backtest.tape.reader import Tape
+        from hatmanifesto.backtest.tape.slice import whole_span
 
         horizon_ns = _duration(horizon)
         _check_money(order_usd)
@@ -64,16 +74,18 @@ def calibrate(
         with Tape.open(tape) as opened, voice.progress() as bar:
             task = bar.add_task("reading the tape", total=None)
             report = calibrate_tape(
-                opened,
+                sliced(opened, begin, end),
                 instrument or [],
                 horizon_ns=horizon_ns,
                 share=share,
                 full_position=full_position,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
+            held_back = report.end_ns < whole_span(opened).end_ns
         title = f"{tape.name}: intensity of trades by depth, horizon {horizon}"
         if out is not None:
-            origin = f"made by `hat calibrate {tape.name} --horizon {horizon} --share {share:g}`"
+            part = "".join(f" {name} {text}" for name, text in (("--from", begin), ("--to", end)) if text)
+            origin = f"made by `hat calibrate {tape.name} --horizon {horizon} --share {share:g}{part}`"
             text = settings_text(
                 origin,
                 report.found,
@@ -89,6 +101,9 @@ def calibrate(
             voice.note(f"note: {note}")
         payload = _payload(tape, report, out, picture)
         voice.result(payload, lambda console: _print(console, tape, report, out, picture))
+        if held_back:
+            config = f" --config {out}" if out is not None else ""
+            voice.note(f"not looked at: hat backtest --tape {tape}{config} --from {report.last_utc}")
 
 
 def _duration(text: str) -> int:

@@ -15,6 +15,9 @@ from hatmanifesto.model.margin_tables import hyperliquid_tiers
 FUNDING_DECIMALS: Final = 12
 _LARGEST_RATE: Final = Decimal("0.5")
 _LINE: Final = "time_ns,instrument,rate"
+_ONLY_WITH_SCHEDULE: Final = (
+    'counts only with schedule = "hyperliquid", or "auto" on a tape of that venue\'s perpetuals'
+)
 
 Complain = Callable[[str, object, str], None]
 """Takes a mistake: where it stands, the value, what is allowed."""
@@ -32,9 +35,9 @@ def fee_plan(settings: FeeSettings, complain: Complain) -> FeePlan | None:
     """Return the account's place in a schedule; None for the instruments' own rates."""
     if settings.schedule == "instrument":
         plain = FeeSettings()
-        for key in sorted(settings.model_fields_set):
+        for key in sorted(settings.model_fields_set - {"schedule"}):
             if getattr(settings, key) != getattr(plain, key):
-                complain(f"exchange.fees.{key}", getattr(settings, key), 'counts only with schedule = "hyperliquid"')
+                complain(f"exchange.fees.{key}", getattr(settings, key), _ONLY_WITH_SCHEDULE)
         return None
     return FeePlan(
         schedule=settings.schedule,
@@ -48,6 +51,10 @@ def fee_plan(settings: FeeSettings, complain: Complain) -> FeePlan | None:
 
 def funding_plan(settings: FundingSettings, names: list[str], folder: Path, complain: Complain) -> FundingPlan | None:
     """Return how funding is paid, None when it is off. UserError when the file of rates cannot be used."""
+    plain = FundingSettings()
+    for key, source in (("rate", "constant"), ("file", "file")):
+        if getattr(settings, key) != getattr(plain, key) and settings.source != source:
+            complain(f"exchange.funding.{key}", getattr(settings, key), f'counts only with source = "{source}"')
     if settings.source == "off":
         return None
     if settings.interval % 1_000_000_000:

@@ -122,7 +122,8 @@ class MarginPlan(msgspec.Struct, frozen=True, kw_only=True):
 class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
     """The simulated venue: models, latencies in ns; `constant_feed_ns` -1 means as recorded.
 
-    Times in `latency_samples` count for the latency model `recorded` only.
+    Times in `latency_samples` count for the latency model `recorded` only. `left_out` says why fees by schedule,
+    funding or margin are not simulated where nobody turned them off.
     """
 
     model: str
@@ -141,6 +142,7 @@ class ExchangePlan(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeePlan | None = None
     funding: FundingPlan | None = None
     margin: MarginPlan | None = None
+    left_out: dict[str, str] = {}
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):

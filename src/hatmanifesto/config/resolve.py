@@ -22,6 +22,7 @@ from hatmanifesto.config.settings import (
     StrategySettings,
 )
 from hatmanifesto.config.strategies import StrategyClass, load_strategy, make_strategy
+from hatmanifesto.config.venue_rules import VenueFacts, rules_for
 from hatmanifesto.core.market_view import OWN_EVENT, TRIGGER_NAMES
 from hatmanifesto.core.strategy import MAX_DEPTH, Strategy
 from hatmanifesto.errors import UserError
@@ -45,18 +46,27 @@ class Resolved(NamedTuple):
     strategies: list[Strategy]
 
 
-def resolve(draft: Draft, instruments: list[Instrument], reference_prices: Mapping[int, int] | None = None) -> Resolved:
+def resolve(
+    draft: Draft,
+    instruments: list[Instrument],
+    reference_prices: Mapping[int, int] | None = None,
+    facts: VenueFacts | None = None,
+) -> Resolved:
     """Turn a draft into a plan for these instruments.
 
-    `reference_prices` (price units by instrument index) turn sizes given in money into coins. Raises one
-    UserError that names every mistake, those of the draft included.
+    `reference_prices` (price units by instrument index) turn sizes given in money into coins; `facts` are what the
+    simulated venue's `auto` settings go by, None where no venue is simulated. Raises one UserError that names every
+    mistake, those of the draft included.
     """
-    return _Resolver(draft, instruments, reference_prices or {}).run()
+    return _Resolver(draft, instruments, reference_prices or {}, facts).run()
 
 
 class _Resolver:
-    def __init__(self, draft: Draft, instruments: list[Instrument], prices: Mapping[int, int]) -> None:
+    def __init__(
+        self, draft: Draft, instruments: list[Instrument], prices: Mapping[int, int], facts: VenueFacts | None
+    ) -> None:
         self.draft = draft
+        self.facts = facts
         self.settings = draft.settings
         self.problems = list(draft.problems)
         self.instruments = instruments
@@ -304,6 +314,7 @@ class _Resolver:
 
     def exchange(self, settings: ExchangeSettings, planned: list[InstrumentPlan]) -> ExchangePlan:
         model, samples = self.latency(settings)
+        rules = rules_for(settings, self.instruments, self.facts)
         return ExchangePlan(
             model=settings.model,
             queue_model=settings.queue_model,
@@ -319,9 +330,10 @@ class _Resolver:
             pessimistic_latency_thousandths=self.units(
                 "exchange.pessimistic_latency_factor", settings.pessimistic_latency_factor, 3
             ),
-            fees=fee_plan(settings.fees, self.problem),
-            funding=self.funding(settings.funding),
-            margin=margin_plan(settings.margin, planned, self.money_scale, self.problem),
+            fees=fee_plan(rules.fees, self.problem),
+            funding=self.funding(rules.funding),
+            margin=margin_plan(rules.margin, planned, self.money_scale, self.problem),
+            left_out=rules.left_out,
         )
 
     def latency(self, settings: ExchangeSettings) -> tuple[str, list[tuple[int, int, int]]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatmanifesto.backtest.tape.format import LOCAL, META, TapeLike, as_rows
+from hatmanifesto.backtest.tape.slice import Span, whole_span
 from hatmanifesto.core.market_view import MarketView, TradedRange
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
@@ -63,18 +64,9 @@ class Samples(NamedTuple):
         return float(np.count_nonzero(self.usable)) * self.step_ns / 1e9
 
 
-class Span(NamedTuple):
-    """The part of a tape that is looked at: receiver's stamps in ns, the end not included."""
-
-    begin_ns: int
-    end_ns: int
-
-
 def span_of(tape: TapeLike, share: float = 1.0) -> Span:
     """Return the first share of a tape, by time on the receiver's clock. The tape must have rows."""
-    stream = tape.stream("receiver")
-    begin = int(as_rows(stream.chunk(0))[0, LOCAL])
-    end = int(as_rows(stream.chunk(stream.count - 1))[-1, LOCAL]) + 1
+    begin, end = whole_span(tape)
     return Span(begin, begin + max(1, int((end - begin) * share)))
 
 

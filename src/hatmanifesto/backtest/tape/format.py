@@ -125,6 +125,10 @@ class RowStream(ChunkSource):
     def chunk(self, index: int) -> bytes:
         """Return the packed rows of a chunk, 40 bytes each; empty bytes after the last one."""
 
+    def rows_in(self, index: int) -> int:
+        """Return the number of rows of a chunk, 0 after the last one."""
+        return len(self.chunk(index)) // ROW_BYTES
+
 
 class TapeLike(Protocol):
     """What the backtest needs of a tape, on disk or in memory."""
@@ -132,6 +136,10 @@ class TapeLike(Protocol):
     @property
     def instruments(self) -> list[Instrument]:
         """The instruments, at the index that the rows carry."""
+
+    @property
+    def venues(self) -> list[str]:
+        """Each instrument's venue; empty text for one that is not known."""
 
     def stream(self, name: str) -> RowStream:
         """Return the `exchange` or the `receiver` stream."""

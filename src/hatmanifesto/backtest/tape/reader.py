@@ -69,6 +69,10 @@ class TapeStream(RowStream):
             return b""
         return self._tape.unpack(self.chunks[index], f"chunk {index} of the {self.name} stream")
 
+    def rows_in(self, index: int) -> int:
+        """Return the number of rows of a chunk, without unpacking it."""
+        return self.chunks[index].rows if index < len(self.chunks) else 0
+
     def find(self, ts_ns: int) -> int:
         """Return the first chunk that may hold rows stamped at or after a time; `count` when none does."""
         low, high = 0, len(self.chunks)
@@ -88,6 +92,7 @@ class Tape:
         self.path: Final = path
         self.meta: Final = footer
         self.instruments: Final = [spec.build(i) for i, spec in enumerate(footer.instruments)]
+        self.venues: Final = [spec.venue for spec in footer.instruments]
         self._handle = handle
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._unpacker = zstandard.ZstdDecompressor()
@@ -200,7 +205,7 @@ class MemoryStream(RowStream):
 class MemoryTape:
     """A tape in memory, from whole messages in any order; `receiver` replaces the derived receiver stream.
 
-    Raises ValueError when rows are no whole messages.
+    Left out, `venues` are not known. Raises ValueError when rows are no whole messages.
     """
 
     def __init__(
@@ -210,10 +215,12 @@ class MemoryTape:
         *,
         receiver: Rows | None = None,
         chunk_rows: int = CHUNK_ROWS,
+        venues: Sequence[str] = (),
     ) -> None:
         check_messages(rows)
         ordered = sort_rows(rows, EXCH)
         self.instruments: Final = list(instruments)
+        self.venues: Final = list(venues) or [""] * len(self.instruments)
         exchange = MemoryStream(ordered, chunk_rows)
         if receiver is not None:
             check_messages(receiver)

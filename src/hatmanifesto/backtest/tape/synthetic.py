@@ -45,7 +45,7 @@ def generate(
     """
     specs = _specs(instruments)
     rows = np.concatenate(list(_parts(seed, minutes, specs, changes, _quiet)))
-    return MemoryTape(rows, [spec.build(i) for i, spec in enumerate(specs)])
+    return MemoryTape(rows, [spec.build(i) for i, spec in enumerate(specs)], venues=[spec.venue for spec in specs])
 
 
 def generate_file(
