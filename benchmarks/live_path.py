@@ -3,17 +3,20 @@
 `python -m benchmarks.live_path --json` prints one object a line: name, ours, peer, ratio, unit, notes.
 
 What is measured: an exchange process writes best prices of ten coins to one WebSocket at 5,000 messages a second, the
-sizes new in each and, in one of a hundred, both prices; the maker decides on every message. The clock (CLOCK_MONOTONIC,
-one machine) is read right before a message with new prices is handed to the kernel, and again when the kernel reports
-the first bytes of the order at these prices. In between: two transfers over loopback, two processes waking up,
-decoding, the engine with every check, the journal's write, signing, and sending. The trader is a live session in a
+sizes new in each and, in one of a hundred, both prices; the maker decides on every message. The clock is read right
+before a message with new prices is handed to the kernel; the order at these prices has the kernel's own stamp of when
+its bytes came to the exchange's socket (SO_TIMESTAMPNS, the same clock). In between: a transfer over loopback, the
+trader waking up (or polling), decoding, the engine with every check, the journal's write, signing, and sending. When
+the exchange's process, which has to wake up too, had read it stands in the notes. The trader is a live session in a
 process of its own, as `hat run` starts it: uvloop, compiled build, the journal written before anything is sent; no
 guard, and rate limits that do not bind.
 
 `quote`: no order works, so new prices lead to one signed action with a buy and a sell. `requote`: two orders work, so a
-signed cancel of both goes out before it; `first` is that cancel's first byte. The peer is hyperliquid-python-sdk on the
-same market: its WebSocket, a callback, Exchange.bulk_orders of the same two orders, which it sends over HTTP. Ours
-and the peer alternate; figures are medians over runs; warm-up does not count.
+signed cancel of both goes out before it; `first` is that cancel. Each is measured with the settings as they are
+shipped, where the trader sleeps until something arrives, and `polling`: with trading.busy_poll, the trader on a core of
+its own (trading.core) and the exchange on another. The peer is hyperliquid-python-sdk on the same market: its
+WebSocket, a callback, Exchange.bulk_orders of the same two orders, which it sends over HTTP. Ours and the peer
+alternate; figures are medians over runs; warm-up does not count.
 
 `--stages` shows where the time goes inside the trader (with stamps, so a little slower). `--soak 10m` runs one
 session for that time and prints its memory, and the exchange process's beside it.
@@ -35,6 +38,8 @@ from typing import Any
 
 UP_S = 60.0
 TRIGGERS = {"quote": '["best_changed"]', "requote": ""}
+POLLING = " polling"
+"""The ending of a kind whose trader polls."""
 
 
 class Process:
@@ -106,7 +111,9 @@ class Bench:
     def trader(self, kind: str, *more: str) -> Process:
         """Start one who trades."""
         words = [self.at["url"], *more]
-        for change in self.arguments.changes:
+        kind, polling, _ = kind.partition(POLLING)
+        own = ["trading.busy_poll=true", f"trading.core={min(os.sched_getaffinity(0))}"] if polling else []
+        for change in (*own, *self.arguments.changes):
             words += ["--set", change]
         if kind == "sdk":
             return Process("sdk", self.at["url"], self.at["account"], key=self.at["agent_key"])
@@ -116,7 +123,7 @@ class Bench:
 
     def run(self, kind: str, *more: str) -> dict[str, Any]:
         """Measure once; return the exchange's figures, the process's own, and its processor time a message."""
-        orders_end = kind != "requote"
+        orders_end = not kind.startswith("requote")
         self.tell(do="reset", orders_end=orders_end)
         process = self.trader(kind, *more)
         try:
@@ -170,23 +177,27 @@ def medians(runs: list[list[float]]) -> list[float]:
 def measure(bench: Bench) -> list[dict[str, Any]]:
     """Return all figures."""
     arguments = bench.arguments
-    kinds = ["quote", "requote", *([] if arguments.alone else ["sdk"])]
+    kinds = ["quote", "requote", f"quote{POLLING}", f"requote{POLLING}", *([] if arguments.alone else ["sdk"])]
     runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     loads = []
     for number in range(arguments.runs):
         for kind in kinds:
             loads.append(os.getloadavg()[0])
             runs[kind].append(bench.run(kind))
-            p50 = quantiles(runs[kind][-1]["order_ns"])[0]
-            print(f"run {number + 1} {kind}: p50 {p50:.0f} us, load {loads[-1]:.1f}", file=sys.stderr)
+            p50, p99, _ = quantiles(runs[kind][-1]["order_ns"])
+            print(f"run {number + 1} {kind}: p50 {p50:.0f} us, p99 {p99:.0f}, load {loads[-1]:.1f}", file=sys.stderr)
     found = []
     peer = medians([quantiles(run["order_ns"]) for run in runs["sdk"]]) if "sdk" in runs else None
     for kind, key, name in (
         ("quote", "order_ns", "quote"),
         ("requote", "first_ns", "requote, first"),
         ("requote", "order_ns", "requote, order"),
+        (f"quote{POLLING}", "order_ns", "quote, polling"),
+        (f"requote{POLLING}", "first_ns", "requote, polling, first"),
+        (f"requote{POLLING}", "order_ns", "requote, polling, order"),
     ):
         ours = medians([quantiles(run[key]) for run in runs[kind]])
+        read = medians([quantiles(run["read_ns"]) for run in runs[kind]])
         count = sum(len(run[key]) for run in runs[kind])
         missed = sum(run["changes"] for run in runs[kind]) - count
         for at, quantile in enumerate(("p50", "p99", "p99.9")):
@@ -198,11 +209,12 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
                     "ratio": None if peer is None else round(peer[at] / ours[at], 1),
                     "unit": "µs",
                     "notes": f"{arguments.runs} runs of {arguments.seconds:g} s at {arguments.rate}/s, {count} orders, "
-                    f"{missed} changes without one; load {min(loads):.1f} to {max(loads):.1f}",
+                    f"{missed} changes without one; load {min(loads):.1f} to {max(loads):.1f}"
+                    + (f"; read by the exchange {read[at]:.1f} µs" if key == "order_ns" else ""),
                 }
             )
     for name, key, unit in (("processor time a message", "cpu_us", "µs"), ("memory", "memory_mb", "MB")):
-        mine = statistics.median(run[key] for run in runs["quote"])
+        mine = statistics.median(run[key] for run in runs["quote"])  # a trader that polls takes a whole core
         theirs = statistics.median(run[key] for run in runs["sdk"]) if "sdk" in runs else None
         found.append(
             {
@@ -254,7 +266,7 @@ def main() -> None:
             for moment in bench.soak(arguments.soak):
                 print(json.dumps(moment), flush=True)
         elif arguments.stages:
-            for kind in ("quote", "requote"):
+            for kind in ("quote", "requote", f"quote{POLLING}", f"requote{POLLING}"):
                 run = bench.run(kind, "--stages")
                 own = {key: run["own"][key] for key in ("stages", "turns", "turn_p50_us", "faults")}
                 order = [round(value, 1) for value in quantiles(run["order_ns"])]

@@ -489,6 +489,7 @@ MEANINGS: Final = {
         "",
         "Whether the trader asks its sockets without ever sleeping: a whole core, for some tens of microseconds.",
     ),
+    "trading.core": Meaning("", "The processor core that the trader's loop stays on, counted from 0.", "any"),
     "trading.open_orders": Meaning(
         "", "Orders that an earlier session left open are taken over with their queue positions, or cancelled."
     ),

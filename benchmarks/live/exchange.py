@@ -11,6 +11,7 @@ import base64
 import gc
 import hashlib
 import json
+import os
 import select
 import socket
 import struct
@@ -108,16 +109,21 @@ class Peer:
         self.kinds: set[str] = set()
         self.users: set[str] = set()
 
-    def send(self, data: bytes) -> None:
-        """Write all of it; a reader that does not keep up is waited for a little, one that is gone no longer."""
+    def send(self, data: bytes) -> int:
+        """Write all of it, and return when that began, ns since 1970.
+
+        A reader that does not keep up is waited for a little, one that is gone is given up.
+        """
         view = memoryview(data)
+        began_ns = time.time_ns()
         while view:
             try:
                 view = view[self.link.send(view) :]
             except BlockingIOError:
                 select.select([], [self.link], [], 5.0)
             except OSError:
-                return  # its end is read next
+                break  # its end is read next
+        return began_ns
 
     def tell(self, payload: bytes) -> None:
         """Send one text message."""
@@ -235,9 +241,11 @@ class Exchange:
             self.late_ns.append(late)
             coin.first_due = True
             bid = coin.instrument.price_text(coin.base + coin.place * coin.step)
-            coin.changed_ns = coin.waiting[bid] = time.time_ns()
+            coin.waiting[bid] = 0
         for peer in readers:
-            peer.send(data)
+            began_ns = peer.send(data)
+            if change:
+                coin.changed_ns = coin.waiting[bid] = began_ns
         if now >= self.book_due_ns:
             self.book_due_ns = now + BOOK_NS // len(self.coins)
             self.book_at = (self.book_at + 1) % len(self.coins)
@@ -488,6 +496,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--spin", action="store_true")
     arguments = parser.parse_args()
+    cores = os.sched_getaffinity(0)
+    if len(cores) > 1:
+        os.sched_setaffinity(0, {max(cores)})  # the first is for a trader that polls
     exchange = Exchange(arguments.rate, arguments.every, spin=arguments.spin)
     account = exchange.account
     ready = {"url": exchange.url, "account": account.address, "agent_key": account.agent_key}

@@ -24,7 +24,7 @@ def bench() -> Iterator[Bench]:
 
 
 def test_every_change_of_prices_is_answered_by_signed_orders_at_these_prices(bench: Bench) -> None:
-    for kind, requests in (("quote", 1), ("requote", 2), ("sdk", 1)):
+    for kind, requests in (("quote", 1), ("requote", 2), ("requote polling", 2), ("sdk", 1)):
         run = bench.run(kind)
         answered = len(run["order_ns"])
         assert run["signed"] == run["kept"] >= answered * requests - 2, kind
@@ -33,7 +33,7 @@ def test_every_change_of_prices_is_answered_by_signed_orders_at_these_prices(ben
         assert run["unmatched"] <= 1, kind
         assert len(run["first_ns"]) == pytest.approx(answered, abs=1), kind
         assert min(run["first_ns"]) > 0, kind
-        if kind == "requote":
+        if kind.startswith("requote"):
             assert run["own"]["cancels_sent"] >= 2 * answered - 4
             assert run["own"]["journal_bytes"] > 10_000
             assert set(run["own"]["faults"]) <= {"connected", "disconnected", "feed_untrusted"}

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import os
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,36 @@ def test_a_polling_loop_does_not_sleep_until_it_is_told_to() -> None:
     assert run_virtually(story(), loop) == (pytest.approx(2_000, abs=5), 0)
     assert turns == pytest.approx(2_000, abs=5)
     assert loop.sleeps >= 1
+
+
+def test_a_session_stays_on_the_core_that_it_was_told_and_refuses_one_that_is_not_there(tmp_path: Path) -> None:
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed)
+    found: list[set[int]] = []
+
+    def session(core: int, loop: VirtualLoop) -> LiveSession:
+        venue = LocalVenue(LocalExchange(loop, 3, instruments()), Faults(), 1)
+        return LiveSession(
+            parse(draft().settings.as_json() | {"trading": {"core": core}}), tmp_path, venue, loop.now_ns
+        )
+
+    async def story(loop: VirtualLoop) -> None:
+        with pytest.raises(UserError, match=r"trading\.core = 4096 is not a core") as caught:
+            await session(4096, loop).start()
+        assert f"choose one of {min(allowed)}" in caught.value.remedy
+        assert list(tmp_path.iterdir()) == []
+        live = session(core, loop)
+        await live.start()
+        threads = [thread.native_id or 0 for thread in threading.enumerate() if thread.name == "journal-sync"]
+        found.extend(os.sched_getaffinity(thread) for thread in (0, *threads))
+        await live.stop()
+
+    loop = VirtualLoop(BEGIN_NS)
+    try:
+        run_virtually(story(loop), loop)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert found == [{core}, allowed]
 
 
 @pytest.mark.parametrize("every", ["0s", "200ms"])

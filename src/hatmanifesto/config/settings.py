@@ -158,7 +158,7 @@ class TradingSettings(Section):
     `flatten_on_guard` it closes the positions too, and with `flatten_on_stop` an orderly stop does. After a turn, at
     most every `rehearse_interval` (0s = never), the way of an order to the socket is walked with a worthless key, so
     that the next real one takes it faster. `prepared_signatures` are kept ready (0 = none). With `busy_poll` the
-    trader never sleeps: it takes a whole core.
+    trader never sleeps: it takes a whole core, and `core` says which one its loop stays on.
     `open_orders` says what becomes of orders that an earlier session left open: they are taken over with their queue
     positions, or cancelled. The venue's own `dead_mans_switch` is kept so far ahead (0s = it is left alone).
     """
@@ -171,6 +171,7 @@ class TradingSettings(Section):
     rehearse_interval: Duration = 2_000_000
     prepared_signatures: Annotated[int, Field(ge=0, le=1_000)] = 32
     busy_poll: bool = False
+    core: Annotated[int, Field(ge=0)] | None = None
     open_orders: Literal["adopt", "cancel"] = "adopt"
     dead_mans_switch: Annotated[Duration, AfterValidator(_off_or_long_enough)] = 60_000_000_000
     flatten_on_guard: bool = False

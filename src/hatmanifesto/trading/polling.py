@@ -1,11 +1,14 @@
-"""A loop that never sleeps: it asks its sockets again and again, which takes a whole core and spares the waking up."""
+"""A loop that never sleeps, and stays on one core: it asks its sockets again and again, which spares the waking up."""
 
 import asyncio
+import os
 from collections.abc import Callable
+
+from hatmanifesto.errors import UserError
 
 
 class BusyPoll:
-    """Keeps one event loop turning while it is on, and calls `idle` in every turn.
+    """Keeps one event loop turning while it is on, and calls `idle` in every turn. It takes a whole core.
 
     A loop with something to call asks the kernel for what has arrived without waiting for it. Waking a sleeping process
     takes tens of microseconds, more on a virtual machine, and finds caches and branch predictors that others have used.
@@ -30,3 +33,20 @@ class BusyPoll:
     def _turn(self) -> None:
         self._handle = self._loop.call_soon(self._turn)
         self._idle()
+
+
+def check_core(core: int) -> None:
+    """Raise UserError when this process may not run on a core."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise UserError("trading.core: this system does not let a program choose its core", "leave it out")
+    allowed = os.sched_getaffinity(0)
+    if core not in allowed:
+        raise UserError(
+            f"trading.core = {core} is not a core that this process may use",
+            f"choose one of {', '.join(map(str, sorted(allowed)))}",
+        )
+
+
+def stay_on(core: int) -> None:
+    """Keep the calling thread on one core. Threads that there are already stay free, later ones follow it."""
+    os.sched_setaffinity(0, {core})

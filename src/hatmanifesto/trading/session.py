@@ -29,7 +29,7 @@ from hatmanifesto.model.reasons import CANCEL_SHUTDOWN
 from hatmanifesto.trading.clock import Clock
 from hatmanifesto.trading.dead_man import DeadMansSwitch
 from hatmanifesto.trading.outbox import Outbox
-from hatmanifesto.trading.polling import BusyPoll
+from hatmanifesto.trading.polling import BusyPoll, check_core, stay_on
 from hatmanifesto.trading.reconciliation import Reconciled, Reconciler
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last, journal_path
 from hatmanifesto.trading.seen import LOOK_BACK_NS, Booked
@@ -127,6 +127,8 @@ class LiveSession:
             raise
 
     async def _start(self) -> None:
+        if self.settings.core is not None:
+            check_core(self.settings.core)
         self._take_folder()
         journals = self.folder / JOURNALS
         journals.mkdir(parents=True, exist_ok=True)
@@ -187,6 +189,8 @@ class LiveSession:
         self._spawn(self._beat())
         self._spawn(self._reconcile_often())
         self._spawn(self._checkpoint_often())
+        if self.settings.core is not None:
+            stay_on(self.settings.core)  # the journal's thread is there already, and flushes elsewhere
         if self.settings.busy_poll:
             self._poll = BusyPoll(asyncio.get_running_loop(), self._idle)
             self._poll.start()

@@ -87,7 +87,7 @@ class Trader(VenueListener):
 
     def on_rows(self, now_ns: int, instrument: int, rows: bytes) -> None:
         """Take market rows, and fire the timers that lie between them."""
-        if self._running():
+        if self.begun and self.failure is None:
             began = self.clock()
             try:
                 self._feeder.take(rows)

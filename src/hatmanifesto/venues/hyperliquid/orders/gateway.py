@@ -7,7 +7,7 @@ that a limit holds back are sent as soon as they may; orders are not: they are r
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +42,7 @@ from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener, Ven
 
 MS: Final = 1_000_000
 MAX_BATCH: Final = 100
+_TEXTS: Final = 4096
 _ORDER, _CANCEL, _EMERGENCY = Use.ORDER, Use.CANCEL, Use.EMERGENCY  # looked up once: an enum's names are slow
 
 
@@ -81,6 +82,9 @@ class HyperliquidGateway(VenueGateway):
         settings: OrderSettings | None = None,
     ) -> None:
         self._instruments = instruments
+        # prices around the market come again and again
+        self._price_texts = [lru_cache(_TEXTS)(rules.price_text) for rules in instruments]
+        self._size_texts = [lru_cache(_TEXTS)(rules.size_text) for rules in instruments]
         self._assets = assets
         self._user = user
         self._signer = signer
@@ -97,6 +101,8 @@ class HyperliquidGateway(VenueGateway):
         self.tracker: Final = OrderTracker()
         self.questions: Final = Questions()
         self._placements: list[_Placement] = []
+        self._all_post_only = True
+        self._all_reduce = True
         self._cancels: list[int] = []
         self._held_cancels: dict[int, None] = {}
         self._queries: list[int] = []
@@ -126,6 +132,10 @@ class HyperliquidGateway(VenueGateway):
         reduce_only: bool,
     ) -> None:
         self._placements.append((order_id, instrument, side, price, size, time_in_force, reduce_only))
+        if time_in_force != POST_ONLY:
+            self._all_post_only = False
+        if not reduce_only:
+            self._all_reduce = False
 
     def cancel(self, now: int, order_id: int, instrument: int) -> None:
         self._cancels.append(order_id)
@@ -151,15 +161,18 @@ class HyperliquidGateway(VenueGateway):
             self._send_cancels(now_ns, cancels)
         if self._placements:
             placements, self._placements = self._placements, []
-            if len(placements) <= MAX_BATCH and all(placement[5] == POST_ONLY for placement in placements):
-                self._send_orders(now_ns, placements)
+            post_only, reduce = self._all_post_only, self._all_reduce
+            self._all_post_only = self._all_reduce = True
+            if post_only and len(placements) <= MAX_BATCH:  # the usual case
+                self._send_orders(now_ns, placements, reduce)
             else:
                 for batch in (
                     [placement for placement in placements if placement[5] == POST_ONLY],
                     [placement for placement in placements if placement[5] != POST_ONLY],
                 ):
                     for begin in range(0, len(batch), MAX_BATCH):
-                        self._send_orders(now_ns, batch[begin : begin + MAX_BATCH])
+                        part = batch[begin : begin + MAX_BATCH]
+                        self._send_orders(now_ns, part, all(placement[6] for placement in part))
         if self._queries:
             queries, self._queries = self._queries, []
             for order_id in queries:
@@ -168,11 +181,9 @@ class HyperliquidGateway(VenueGateway):
 
     # -- orders -----------------------------------------------------------------------------------
 
-    def _send_orders(self, now_ns: int, placements: list[_Placement]) -> None:
-        if not placements:
-            return
+    def _send_orders(self, now_ns: int, placements: list[_Placement], reducing: bool) -> None:
+        """Send one batch; `reducing`: all of it only reduces."""
         count = len(placements)
-        reducing = all(placement[6] for placement in placements)
         use = _EMERGENCY if reducing else _ORDER
         weight = action_weight(count)
         connected = self._posts.connected
@@ -183,13 +194,13 @@ class HyperliquidGateway(VenueGateway):
             self._refuse(placements, VENUE_NOT_CONNECTED)
             return
         expires = now_ns // MS + self._good_for_ms if self._good_for_ms else 0
-        heads, assets, instruments = self._heads, self._assets, self._instruments
+        heads, assets = self._heads, self._assets
         wires = [
             OrderWire(
                 assets[instrument],
                 side > 0,
-                instruments[instrument].price_text(price),
-                instruments[instrument].size_text(size),
+                self._price_texts[instrument](price),
+                self._size_texts[instrument](size),
                 reduce_only,
                 order_type_of(tif),
                 f"{heads[EXIT if reduce_only else QUOTE]}{order_id:016x}",

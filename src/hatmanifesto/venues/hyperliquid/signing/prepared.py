@@ -13,6 +13,7 @@ is taken out before it is used; none is written anywhere, pickled, copied, used 
 import hashlib
 import os
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NoReturn
@@ -48,8 +49,9 @@ class PreparedSignatures:
         self._random = random_bytes
         self._clock_ns = clock_ns
         self._count = 0
-        self._process = os.getpid()
         self._ready: deque[_Prepared] = deque()
+        self._forked = False
+        _pools.add(self)
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -61,8 +63,7 @@ class PreparedSignatures:
             if abs(self._clock_ns() - ready[0][0]) < MAX_AGE_NS:
                 return False
             ready.popleft()
-        if self._process != os.getpid():
-            ready.clear()
+        if self._forked:
             return False
         k = self._fresh()
         x, parity = _times_g(k)
@@ -80,7 +81,7 @@ class PreparedSignatures:
         if not self._ready:
             return None
         made_ns, inverse, share, parity, head = self._ready.pop()
-        if abs(self._clock_ns() - made_ns) > MAX_AGE_NS or self._process != os.getpid():
+        if abs(self._clock_ns() - made_ns) > MAX_AGE_NS:
             self._ready.clear()
             return None
         s = (inverse * int.from_bytes(digest, "big") + share) % ORDER
@@ -88,10 +89,6 @@ class PreparedSignatures:
             s = ORDER - s
             parity ^= 1
         return b'%b%064x","v":%d}' % (head, s, 27 + parity) if s else None
-
-    def clear(self) -> None:
-        """Throw all away."""
-        self._ready.clear()
 
     def _fresh(self) -> int:
         """Return a k that was never used: 512 bits hashed down to 1..n-1, so that none is likelier than another."""
@@ -108,6 +105,18 @@ class PreparedSignatures:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("prepared signatures are neither pickled nor copied")
+
+
+_pools: Final[weakref.WeakSet[PreparedSignatures]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in _pools:
+        pool._ready.clear()
+        pool._forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _times_g(k: int) -> tuple[int, int]:
