@@ -30,12 +30,17 @@ from tests.ledger.histories import PLAN, T0
 from tests.support.postgresql import missing, server
 
 BLOCK = 10_000
+FEE_PPB = 150_000
+CHARGED = msgspec.structs.replace(
+    PLAN, instruments=[msgspec.structs.replace(entry, maker_fee=FEE_PPB) for entry in PLAN.instruments]
+)
+"""The tests' plan with the fee that is charged here, so that the model of fees has nothing to report."""
 
 
 def write_journal(path: Path, fills: int, seed: int = 1) -> None:
     """Write a backtest's journal with so many fills."""
     chance = np.random.default_rng(seed)
-    opening = {"kind": "backtest", "plan": msgspec.to_builtins(PLAN), "start_ns": T0}
+    opening = {"kind": "backtest", "plan": msgspec.to_builtins(CHARGED), "start_ns": T0}
     with JournalWriter(path, {"kind": "benchmark"}, sync_interval_s=0) as writer:
         writer.append_blob(record.SESSION, T0, msgspec.json.encode(opening))
         seq, price = writer.next_seq, 600_000
@@ -49,7 +54,7 @@ def write_journal(path: Path, fills: int, seed: int = 1) -> None:
                 side, size = (1 if a & 1 else -1), 1 + b % 1000
                 price += c % 3 - 1
                 order = number << SEQ_SHIFT
-                fee = price * size * 15 // 100_000
+                fee = price * size * FEE_PPB // 1_000_000_000
                 events = [
                     [record.SUBMIT | 6 << 8, now, order, price, size, a & 1],
                     [record.ORDER_EVENT | 4 << 8 | 5 << 16, now + 1_000_000, order, now + 500_000],

@@ -94,16 +94,16 @@ def test_a_crash_in_the_middle_of_a_batch_leaves_nothing_half_posted(
 ) -> None:
     folder = traded._replace(database=tmp_path / "crashed.sqlite")
     store = open_store(folder)
-    insert = type(store).insert
+    insert = type(store).insert_columns
     calls = [0]
 
-    def fails(self: object, connection: object, table: sa.Table, rows: object) -> None:
-        insert(self, connection, table, rows)  # type: ignore[arg-type]
+    def fails(self: object, connection: object, table: sa.Table, columns: object) -> None:
+        insert(self, connection, table, columns)  # type: ignore[arg-type]
         calls[0] += table is schema.postings
         if calls[0] == 2:  # the second batch: its postings are in, its trades are not
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(store), "insert", fails)
+    monkeypatch.setattr(type(store), "insert_columns", fails)
     store.create()
     with pytest.raises(KeyboardInterrupt):
         Builder(folder, store, batch_bytes=1 << 18).run()

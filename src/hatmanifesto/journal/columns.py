@@ -36,6 +36,15 @@ class Batch(NamedTuple):
     kinds: NDArray[np.uint8]
     data: bytes
 
+    def times(self, chosen: Ints | slice) -> Ints:
+        """Return the ts_ns of chosen records."""
+        return self.words[self.starts[chosen] + 1]
+
+    @property
+    def last_ts_ns(self) -> int:
+        """The ts_ns of the last record."""
+        return int(self.words[self.starts[-1] + 1])
+
 
 def batches(groups: Iterable[Group], size: int = BATCH_BYTES) -> Iterator[list[Group]]:
     """Take groups together until their payloads reach `size` bytes."""
@@ -147,10 +156,14 @@ def iter_columns(groups: Iterable[Group], kinds: Collection[int] | None = None) 
     for taken in batches(groups):
         batch = split(taken)
         present = np.flatnonzero(np.bincount(batch.kinds, minlength=256)).tolist()
-        yield {kind: _decode(batch, kind) for kind in present if kinds is None or kind in kinds}
+        yield {kind: decode(batch, kind) for kind in present if kinds is None or kind in kinds}
 
 
-def _decode(batch: Batch, kind: int) -> Columns:
+def decode(batch: Batch, kind: int, names: Collection[str] | None = None) -> Columns:
+    """Return a batch's records of one kind as columns; with `names` only these fields, and nothing that repeats.
+
+    DamagedError when a record does not have its kind's length, or nobody assigned the kind.
+    """
     chosen = batch.kinds == kind
     at = batch.starts[chosen]
     heads = batch.words[at]
@@ -166,10 +179,10 @@ def _decode(batch: Batch, kind: int) -> Columns:
             payloads[row] = batch.data[start + BLOB_WORDS * 8 : start + BLOB_WORDS * 8 + length]
         columns["payload"] = payloads
         return columns
-    names = record.FIELDS.get(kind)
-    if names is None:
+    fields = record.FIELDS.get(kind)
+    if fields is None:
         raise DamagedError(f"record {columns['seq'][0]} has kind {kind}, which nobody assigned")
-    extra = ((heads >> 8) & 0xFF) - (2 + len(names))
+    extra = ((heads >> 8) & 0xFF) - (2 + len(fields))
     levels = np.zeros(len(at), dtype=np.int64)
     wanted = extras = levels
     if kind == record.VIEW:
@@ -181,9 +194,12 @@ def _decode(batch: Batch, kind: int) -> Columns:
     if np.any(odd):
         wrong = columns["seq"][int(np.argmax(odd))]
         raise DamagedError(f"record {wrong} ({record.KIND_NAMES[kind]}) does not have the length of its kind")
-    for place, name in enumerate(names):
-        columns[name] = batch.words[at + (2 + place)]
-    rest = at + (2 + len(names))
+    for place, name in enumerate(fields):
+        if names is None or name in names:
+            columns[name] = batch.words[at + (2 + place)]
+    if names is not None:
+        return columns
+    rest = at + (2 + len(fields))
     _add_groups(columns, batch.words, rest, levels, LEVEL_NAMES, 2)
     rest = rest + _LEVEL_WORDS * levels
     for place, name in enumerate(record.EXTRA_NAMES[: int(extras.max(initial=0))]):

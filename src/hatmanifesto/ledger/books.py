@@ -35,13 +35,10 @@ class InstrumentBook:
             found = self.desks[strategy] = Position(self.factor)
         return found
 
-    def fill(self, strategy: str, side: int, price: int, size: int, fee: int, taker: bool) -> Change:
-        """Book a fill of a strategy's order."""
-        self.account.apply_fill(side, price, size, fee, taker)
-        position = self.desk(strategy)
-        cost = int(position.cost)
-        realized = int(position.apply_fill(side, price, size, fee, taker))
-        return Change(strategy, side * size, int(position.cost) - cost, realized, fee, 0)
+    def is_all_of(self, strategy: str) -> bool:
+        """Whether the account's position is what this strategy holds, to the last unit."""
+        desk = self.desk(strategy)
+        return bool(desk.size == self.account.size and desk.cost == self.account.cost)
 
     def forced_fill(
         self, strategies: list[str], side: int, price: int, size: int, fee: int, taker: bool

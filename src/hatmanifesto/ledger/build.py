@@ -13,6 +13,7 @@ from hatmanifesto.journal.reader import JournalReader
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.accounts import Account
 from hatmanifesto.ledger.corrections import project_corrections
+from hatmanifesto.ledger.fee_model import DEFAULT_TOLERANCE, FeeTolerance
 from hatmanifesto.ledger.orders import OrderFacts
 from hatmanifesto.ledger.projection import Projection
 from hatmanifesto.ledger.sources import Folder, Source
@@ -44,11 +45,14 @@ class _Place(NamedTuple):
 class Builder:
     """Reads the journals of a folder into a store."""
 
-    def __init__(self, folder: Folder, store: Store, *, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, folder: Folder, store: Store, *, batch_bytes: int = BATCH_BYTES,
+        tolerance: FeeTolerance = DEFAULT_TOLERANCE,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.store = store
         self.batch_bytes = batch_bytes
-        self.projection = Projection(self._find_order)
+        self.projection = Projection(self._find_order, tolerance)
         self._reached: dict[int, int] = {}  # records read, by journal
 
     def run(self, progress: Progress = lambda done, total: None) -> Built:
@@ -100,17 +104,20 @@ class Builder:
             return known, 0
         accounts = {Account(*row[1:]): row[0] for row in found}
         self.projection.restore(msgspec.json.decode(state), accounts)
-        number = self.projection.journal
+        number = self.projection.general.journal
         source = self.folder.journals[number - 1]
         with JournalReader(source.path) as reader:
             first = next(reader.records(kinds={record.SESSION}), None)
-            if first is not None and self.projection.opened:
+            if first is not None and self.projection.statements.opened:
                 self.projection.resume_journal(number, first.payload, source.name)
                 self._charge_again(source, known[number].next_seq)
         return known, number
 
     def _charge_again(self, source: Source, until: int) -> None:
         """Bring the fee model to where it was: tiers follow the journal's own fills."""
+        roster = self.projection.roster
+        if roster is None or not roster.fees.has_tiers:
+            return
         with JournalReader(source.path) as reader:
             for columns in reader.columns({record.FILL}):
                 fills = columns.get(record.FILL)
@@ -121,8 +128,8 @@ class Builder:
                     *(fills[name].tolist() for name in names), strict=True
                 ):
                     if seq < until and order >= 0:
-                        value = price * size * self.projection.factors[aux >> 8]
-                        self.projection.fees.fee(exch or ts, aux >> 8, value, bool(aux & 1))
+                        value = price * size * roster.factors[aux >> 8]
+                        roster.fees.fee(exch or ts, aux >> 8, value, bool(aux & 1))
 
     def _groups(self, reader: JournalReader, source: Source, place: _Place | None) -> Iterator[Group]:
         """Yield the groups that were not read yet, each checked against the chain of digests."""
@@ -147,11 +154,11 @@ class Builder:
         """Write a batch's rows, the state and the place in the journal: all, or nothing."""
         projection, store = self.projection, self.store
         rows = projection.take_rows()
-        opening = projection.opening
+        opening = projection.roster.opening if projection.roster else None
         place = (
             source.number, source.name, opening.kind if opening else "", opening.session if opening else 0,
             opening.venue if opening else "", int(batch.seqs[-1]) + 1, last.offset, last.digest.hex(),
-            int(batch.words[batch.starts[-1] + 1]),
+            batch.last_ts_ns,
         )  # fmt: skip
         state = msgspec.json.encode(projection.state()).decode()
         with store.begin() as connection:
@@ -161,23 +168,25 @@ class Builder:
                 (schema.accounts, rows.accounts),
                 (schema.transactions, rows.transactions),
                 (schema.postings, rows.postings),
-                (schema.trades, rows.trades),
                 (schema.issues, rows.issues),
             ):
                 store.insert(connection, table, added)
+            for table in (schema.transactions, schema.postings, schema.trades):
+                if columns := rows.of_fills.get(table.name):
+                    store.insert_columns(connection, table, columns)
             store.set_columns(connection, schema.trades, list(schema.LATER_MIDS.values()), rows.matured)
             store.replace(connection, schema.attribution, list(rows.attribution.values()))
             store.replace(connection, schema.equity, list(rows.equity.values()))
             store.replace(connection, schema.journals, [place])
             store.replace(connection, schema.meta, [("state", state)])
-        return len(rows.transactions)
+        return rows.transactions_added
 
     def _find_order(self, order_id: int) -> OrderFacts | None:
         """Look an order up in the journals as far as they were read: it ended too long ago to be remembered."""
         search = Projection()
         for source in self.folder.journals:
             until = self._reached.get(source.number, 0)
-            if source.number == self.projection.journal and source.number not in self._reached:
+            if source.number == self.projection.general.journal and source.number not in self._reached:
                 until = self._start_of(source)
             if not until:
                 continue
@@ -197,12 +206,13 @@ class Builder:
 
 
 def rebuild(
-    folder: Folder, store: Store, progress: Progress = lambda done, total: None, *, batch_bytes: int = BATCH_BYTES
-) -> Built:
+    folder: Folder, store: Store, progress: Progress = lambda done, total: None, *, batch_bytes: int = BATCH_BYTES,
+    tolerance: FeeTolerance = DEFAULT_TOLERANCE,
+) -> Built:  # fmt: skip
     """Build a ledger from nothing in a store that was opened for rebuilding, then put it in the old one's place."""
     try:
         store.create()
-        built = Builder(folder, store, batch_bytes=batch_bytes).run(progress)
+        built = Builder(folder, store, batch_bytes=batch_bytes, tolerance=tolerance).run(progress)
         store.take_place()
     except BaseException:
         store.abandon()
@@ -210,7 +220,9 @@ def rebuild(
     return built
 
 
-def catch_up(folder: Folder, store: Store, *, batch_bytes: int = BATCH_BYTES) -> Built:
+def catch_up(
+    folder: Folder, store: Store, *, batch_bytes: int = BATCH_BYTES, tolerance: FeeTolerance = DEFAULT_TOLERANCE
+) -> Built:
     """Read on from where the ledger stands; an empty store begins at the beginning."""
     store.create()
-    return Builder(folder, store, batch_bytes=batch_bytes).run()
+    return Builder(folder, store, batch_bytes=batch_bytes, tolerance=tolerance).run()

@@ -5,11 +5,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hatmanifesto.journal.columns import Batch
-from hatmanifesto.model.record import FIELDS, FILL, VIEW
+from hatmanifesto.journal.columns import Batch, decode
+from hatmanifesto.model.record import FILL, VIEW
 
 Ints = NDArray[np.int64]
-_AT: Final = {name: 2 + FIELDS[VIEW].index(name) for name in ("bid_price", "ask_price", "mark_price")}
+_PRICES: Final = ("bid_price", "ask_price", "mark_price")
 
 
 class Series:
@@ -65,11 +65,9 @@ class Prices:
 
     def take(self, batch: Batch, names: list[str]) -> None:
         """Go on to a batch of a journal whose instruments have these names."""
-        chosen = np.flatnonzero(batch.kinds == VIEW)
-        at = batch.starts[chosen]
-        index = (batch.words[at] >> 16) & 0xFFFF
-        seq, ts = batch.seqs[chosen], batch.words[at + 1]
-        bid, ask, mark = (batch.words[at + place] for place in _AT.values())
+        views: Any = decode(batch, VIEW, _PRICES)
+        index, seq, ts = views["aux"], views["seq"], views["ts_ns"]
+        bid, ask, mark = (views[name] for name in _PRICES)
         whole = (bid > 0) & (ask > 0)
         for place, name in enumerate(names):
             mine = index == place
@@ -78,25 +76,19 @@ class Prices:
             good = mine & (mark > 0)
             marks = seq[good], ts[good], mark[good]
             if name not in self.marked:
-                marks = self._with_fills(batch, place, *marks)
+                marks = _with_fills(batch, place, *marks)
             if good.any():
                 self.marked.add(name)
             self.marks[name].extend(*marks)
 
-    @staticmethod
-    def _with_fills(batch: Batch, index: int, seq: Ints, ts: Ints, mark: Ints) -> tuple[Ints, Ints, Ints]:
-        """Where nobody has told a mark yet, the price of the last fill is one."""
-        chosen = np.flatnonzero(batch.kinds == FILL)
-        at = batch.starts[chosen]
-        mine = (batch.words[at] >> 24) & 0xFF == index
-        if len(seq):
-            mine &= batch.seqs[chosen] < seq[0]
-        at = at[mine]
-        return (
-            np.concatenate((batch.seqs[chosen][mine], seq)),
-            np.concatenate((batch.words[at + 1], ts)),
-            np.concatenate((batch.words[at + 3], mark)),
-        )
+    def mids_before(self, names: list[str], instruments: Ints, seqs: Ints) -> Ints:
+        """Return twice the mid of each record's own instrument before it; 0 where it has none."""
+        found = np.zeros(len(seqs), dtype=np.int64)
+        for place, name in enumerate(names):
+            mine = instruments == place
+            if mine.any():
+                found[mine] = self.mids[name].before(seqs[mine])
+        return found
 
     def valued(self, name: str, ts_ns: int | None = None) -> tuple[int, int]:
         """Return twice the mid, and the mark, before a time (None: at the end); 0 where unknown."""
@@ -123,3 +115,16 @@ class Prices:
             if marked:
                 prices.marked.add(name)
         return prices
+
+
+def _with_fills(batch: Batch, index: int, seq: Ints, ts: Ints, mark: Ints) -> tuple[Ints, Ints, Ints]:
+    """Where nobody has told a mark yet, the price of the last fill is one."""
+    fills: Any = decode(batch, FILL, ("price",))
+    mine = fills["aux"] >> 8 == index
+    if len(seq):
+        mine &= fills["seq"] < seq[0]
+    return (
+        np.concatenate((fills["seq"][mine], seq)),
+        np.concatenate((fills["ts_ns"][mine], ts)),
+        np.concatenate((fills["price"][mine], mark)),
+    )

@@ -29,28 +29,27 @@ MEANINGS: Final = {
 }
 
 
-def reason_code(order_id: int, strategy: str, cls: str, purpose: int, closing: str, held: int, change: int) -> str:
-    """Return a fill's reason code.
-
-    `closing` is the code of the command that closes the desk ("" = none), `held` the desk's position before the fill.
-    """
-    if order_id < 0:
-        return LIQUIDATED
-    if not strategy:
-        return MANUAL
-    if purpose == STOP_LOSS:
-        return STOPPED
-    if purpose == TAKE_PROFIT:
-        return TOOK_PROFIT
-    shrinks = held * change < 0 and abs(change) <= abs(held)
-    if closing and shrinks:
-        return closing
+def code_of_class(cls: str) -> str:
+    """Return the code of everything that a strategy of this class does, "" where it depends on the fill."""
     name = cls.lower()
     if "funding" in name and "arbitrage" in name:
         return FUNDING_ARBITRAGE
-    if "rebalanc" in name:
-        return REBALANCE
-    return SIGNAL_EXIT if shrinks else SIGNAL_ENTRY
+    return REBALANCE if "rebalanc" in name else ""
+
+
+OF_PURPOSES: Final = {STOP_LOSS: STOPPED, TAKE_PROFIT: TOOK_PROFIT}
+"""What an order's purpose says of a strategy's fill, before anything else."""
+
+
+def codes_of_desk(desk_code: str, owned: bool, closing: str) -> tuple[str, str]:
+    """Return the codes of a desk's fills: of those that let its position grow or turn, and of those that shrink it.
+
+    `desk_code` is `code_of_class` of its strategy, `owned` whether a strategy owns it, `closing` the code of the
+    command that closes it ("" = none).
+    """
+    if not owned:
+        return MANUAL, MANUAL
+    return desk_code or SIGNAL_ENTRY, closing or desk_code or SIGNAL_EXIT
 
 
 def closing_code(command: dict[str, object]) -> str:

@@ -1,10 +1,13 @@
-"""The ledger's tables. There are no migrations: another schema number means `hat ledger rebuild`."""
+"""The ledger's tables. There are no migrations: another schema number means `hat ledger rebuild`.
+
+In SQLite the large ones are kept in the order of their key, without a second index (WITHOUT ROWID).
+"""
 
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
-SCHEMA_NUMBER: Final = 1
+SCHEMA_NUMBER: Final = 2
 
 metadata = MetaData()
 
@@ -55,6 +58,7 @@ transactions = Table(
     Column("ts_ns", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("memo", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 postings = Table(
     "postings",
@@ -65,6 +69,7 @@ postings = Table(
     Column("account", Integer, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("quantity", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 MIDS: Final = ("decision_mid2", "arrival_mid2", "fill_mid2")
@@ -97,8 +102,8 @@ trades = Table(
     Column("signal_seq", BigInteger, nullable=False),
     Column("session", BigInteger, nullable=False),
     Column("order_id", BigInteger, nullable=False),
+    Column("order_flags", Integer, nullable=False),
     Column("trade_id", BigInteger, nullable=False),
-    Column("client_order_id", Text, nullable=False),
     Column("venue_order_id", BigInteger, nullable=False),
     Column("order_state", Text, nullable=False),
     Column("latency_ns", BigInteger),
@@ -109,10 +114,11 @@ trades = Table(
     Column("position_after", BigInteger, nullable=False),
     Column("equity_after", BigInteger, nullable=False),
     Column("regime", Text, nullable=False),
-    Column("trace_id", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 """One row a fill and strategy (`part` counts the strategies that share a forced fill). `…mid2` are twice a mid price,
-0 = unknown; those after a horizon are null until the journal has gone that far."""
+0 = unknown; those after a horizon are null until the journal has gone that far. Client order id and trace id are made
+from `session`, `order_id` and `order_flags` when a row is read."""
 
 PARTS: Final = ("directional", "spread", "adverse_selection", "fees", "rebates", "funding", "slippage", "liquidation")
 
@@ -124,6 +130,7 @@ attribution = Table(
     Column("strategy", Text, primary_key=True),
     Column("instrument", Text, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in PARTS),
+    sqlite_with_rowid=False,
 )
 """What each hour earned, by cause, in HALF money units: a mid may lie between two prices."""
 
@@ -134,6 +141,7 @@ equity = Table(
     Column("currency", Text, primary_key=True),
     Column("equity", BigInteger, nullable=False),
     Column("transfers", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 """Equity at the end of each hour (the last record's marks) and what was paid in within it; corrections apart."""
 

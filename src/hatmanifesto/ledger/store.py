@@ -7,14 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from hatmanifesto.errors import UserError
 from hatmanifesto.ledger import schema
+from hatmanifesto.ledger.rows import Columns
 
 DEFAULT_SCHEMA: Final = "hat_ledger"
 _REBUILDING: Final = "_rebuilding"
+_VALUES_A_STATEMENT: Final = 900
+"""SQLite takes at least 999 in one statement, whatever it was built with."""
 Row = Sequence[Any]
 
 
@@ -48,8 +53,10 @@ class Store:
 
         def prepare(connection: Any, record: Any) -> None:
             # a rebuild that is cut short is thrown away: it needs no protection
+            connection.execute("PRAGMA page_size = 16384")  # of a new file
             connection.execute(f"PRAGMA journal_mode = {'OFF' if self.rebuilding else 'WAL'}")
             connection.execute(f"PRAGMA synchronous = {'OFF' if self.rebuilding else 'NORMAL'}")
+            connection.execute("PRAGMA cache_size = -32768")  # KiB
 
         sa.event.listen(engine, "connect", prepare)
         return engine
@@ -135,38 +142,78 @@ class Store:
         """Add rows (in the order of the table's columns), many at a time."""
         if not rows:
             return
-        names = [column.name for column in table.columns]
         if self.postgresql:
             raw: Any = connection.connection.cursor()
-            with raw, raw.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
+            with raw, raw.copy(f"COPY {table.name} ({', '.join(_names(table))}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
             return
-        marks = ", ".join("?" * len(names))
-        connection.exec_driver_sql(
-            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})", [tuple(row) for row in rows]
+        self._execute_many(connection, _insert(table), rows)
+
+    def insert_columns(self, connection: Connection, table: sa.Table, columns: Columns) -> None:
+        """Add rows given as columns, in the order of the table's."""
+        assert list(columns) == _names(table)
+        if self.postgresql:
+            raw: Any = connection.connection.cursor()
+            text = pl.DataFrame(
+                {name: values if isinstance(values, np.ndarray) else list(values) for name, values in columns.items()}
+            ).write_csv(include_header=False, quote_style="non_numeric")
+            with raw, raw.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN (FORMAT csv)") as copy:
+                copy.write(text.encode())
+            return
+        # all values row after row, and many rows a statement: the driver's work for each statement is what costs
+        width, count = len(columns), len(next(iter(columns.values())))
+        flat: list[Any] = [None] * (width * count)
+        for place, values in enumerate(columns.values()):
+            flat[place::width] = values.tolist() if isinstance(values, np.ndarray) else values
+        step = width * max(1, _VALUES_A_STATEMENT // width)
+        whole = len(flat) - len(flat) % step
+        self._execute_many(
+            connection, _insert(table, step // width), (flat[at : at + step] for at in range(0, whole, step))
         )
+        self._execute_many(connection, _insert(table), (flat[at : at + width] for at in range(whole, len(flat), width)))
+
+    @staticmethod
+    def _execute_many(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
+        """Run a statement for each row, with nothing between the rows and the driver."""
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(statement, rows)  # type: ignore[arg-type]
+        finally:
+            cursor.close()
 
     def replace(self, connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
         """Put rows in, in place of those with the same key."""
+        if not rows:
+            return
         keys = [column.name for column in table.primary_key.columns]
-        if rows:
-            mark = "%s" if self.postgresql else "?"
-            width = len(keys)
-            places = [[column.name for column in table.columns].index(key) for key in keys]
-            chosen = " AND ".join(f"{key} = {mark}" for key in keys)
-            found = [tuple(row[place] for place in places) for row in rows]
-            assert all(len(key) == width for key in found)
-            connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {chosen}", found)
-            self.insert(connection, table, rows)
+        places = [_names(table).index(key) for key in keys]
+        mark = "%s" if self.postgresql else "?"
+        chosen = " AND ".join(f"{key} = {mark}" for key in keys)
+        found = [tuple(row[place] for place in places) for row in rows]
+        self._execute_many(connection, f"DELETE FROM {table.name} WHERE {chosen}", found)
+        self.insert(connection, table, rows)
 
     def set_columns(self, connection: Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Set columns of existing rows; each row is the new values, then the key."""
-        if rows:
-            mark = "%s" if self.postgresql else "?"
-            sets = ", ".join(f"{name} = {mark}" for name in columns)
-            keys = " AND ".join(f"{column.name} = {mark}" for column in table.primary_key.columns)
-            connection.exec_driver_sql(f"UPDATE {table.name} SET {sets} WHERE {keys}", [tuple(row) for row in rows])
+        """Set integer columns of existing rows; each row is the new values, then the key."""
+        if not rows:
+            return
+        keys = [column.name for column in table.primary_key.columns]
+        if self.postgresql:
+            given = [*(f"new_{name}" for name in columns), *keys]
+            sets = ", ".join(f"{name} = given.new_{name}" for name in columns)
+            same = " AND ".join(f"{table.name}.{key} = given.{key}" for key in keys)
+            arrays = ", ".join(["%s::bigint[]"] * len(given))
+            statement = (
+                f"UPDATE {table.name} SET {sets} FROM unnest({arrays}) AS given({', '.join(given)}) WHERE {same}"
+            )
+            cursor: Any = connection.connection.cursor()
+            with cursor:
+                cursor.execute(statement, [list(values) for values in zip(*rows, strict=True)])
+            return
+        sets = ", ".join(f"{name} = ?" for name in columns)
+        chosen = " AND ".join(f"{key} = ?" for key in keys)
+        self._execute_many(connection, f"UPDATE {table.name} SET {sets} WHERE {chosen}", rows)
 
     def rows(self, connection: Connection, table: sa.Table, *conditions: Any) -> Iterable[Any]:
         """Return a table's rows in the order of its key, streamed."""
@@ -186,7 +233,9 @@ class Store:
         self.engine.dispose()
         for ending in ("-wal", "-shm"):
             Path(self.url + ending).unlink(missing_ok=True)
+        _flush(Path(self.url + _REBUILDING))  # it was built without: what takes the old one's place must be on the disk
         os.replace(self.url + _REBUILDING, self.url)
+        _flush(Path(self.url).absolute().parent)
 
     def abandon(self) -> None:
         """Throw a rebuild away."""
@@ -197,6 +246,24 @@ class Store:
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
+
+
+def _names(table: sa.Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def _insert(table: sa.Table, rows: int = 1) -> str:
+    names = _names(table)
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: str) -> None:

@@ -6,11 +6,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from hatmanifesto.instants import utc_text
+from hatmanifesto.journal.trace_id import trace_id
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.attribution import ADVERSE
 from hatmanifesto.ledger.queries import scales_of
 from hatmanifesto.ledger.store import Store
 from hatmanifesto.model.money import format_decimal
+from hatmanifesto.model.order import purpose_of
+from hatmanifesto.venues.hyperliquid.cloid import make_cloid
 
 FIELDS: Final = (
     "time", "venue", "symbol", "side", "quantity", "price", "notional", "fee", "fee_bps", "liquidity", "rebate",
@@ -45,6 +48,7 @@ class TradeText:
         entry = self._instruments[row.symbol]
         scale = self._scales[entry.currency]
         side, price2 = row.side, 2 * row.price
+        order = (row.session, row.order_id)
 
         def money(amount: int) -> str:
             return format_decimal(amount, scale)
@@ -76,7 +80,7 @@ class TradeText:
             "reason_code": row.reason_code,
             "strategy": row.strategy,
             "signal_id": f"{row.session}:{row.signal_seq}" if row.signal_seq >= 0 else "",
-            "client_order_id": row.client_order_id,
+            "client_order_id": make_cloid(*order, int(purpose_of(row.order_flags)) & 0xF) if row.order_id > 0 else "",
             "venue_order_id": str(row.venue_order_id) if row.venue_order_id else "",
             "order_state": row.order_state,
             "latency_ms": "" if row.latency_ns is None else format_decimal(row.latency_ns, 6),
@@ -87,7 +91,7 @@ class TradeText:
             "position_after": format_decimal(row.position_after, entry.size_scale),
             "equity_after": money(row.equity_after),
             "regime": row.regime,
-            "trace_id": row.trace_id,
+            "trace_id": trace_id(*order) if row.order_id > 0 else "",
         }
 
 
