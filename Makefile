@@ -74,7 +74,7 @@ lock: ## resolve requirements/*.in again into hashed lock files for every platfo
 		../.cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) -o $$name.txt $$name.in || exit 1; \
 	done
-	@cd requirements && for pair in peer-nautilus-1:3.12 peer-nautilus-2:3.13; do name=$${pair%:*}; \
+	@cd requirements && for pair in peer-nautilus-1:3.12 peer-nautilus-2:3.13 peer-async-hyperliquid:3.12; do name=$${pair%:*}; \
 		../.cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version $${pair#*:} --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) -o $$name.txt $$name.in || exit 1; \
 	done

@@ -40,7 +40,7 @@ def only_status(answer: Any) -> Any:
 
 def test_market_data(stage: Stage, info: Info) -> None:
     assert [asset["name"] for asset in info.meta()["universe"]] == ["BTC", "ETH"]
-    assert info.all_mids() == {"BTC": "60000.0", "ETH": "3000.0"}
+    assert info.all_mids() == {"BTC": "60000.0", "ETH": "3000.0", "PURR/USDC": "0.2"}
     book = info.l2_snapshot("BTC")
     assert [[level["px"] for level in side] for side in book["levels"]] == [
         ["59990.0", "59980.0", "59970.0"],

@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from hatmanifesto.loopback.participants import Builder
+from hatmanifesto.loopback.spot import FIRST_SPOT_ASSET
 from hatmanifesto.loopback.text import mean_price_text, size_text
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.money import MAX_AMOUNT, parse_decimal
@@ -16,12 +17,14 @@ from hatmanifesto.simulation.live.events import (
     FILLS,
     REFUSED,
     RESTS,
+    RUNS,
     SUCCESS,
     WAITS_FOR_TRIGGER,
     ActionAnswered,
     Answer,
 )
 from hatmanifesto.simulation.live.orders import MARKET, PARENT_GROUP, POSITION_GROUP, UNGROUPED, OrderRequest
+from hatmanifesto.simulation.live.twap_order import TwapRequest
 from hatmanifesto.venues.hyperliquid.wire import actions as wire
 
 _TIFS: Final = {
@@ -89,6 +92,10 @@ def _build(instruments: list[Instrument], builders: Mapping[str, Builder], actio
             if abs(amount) > MAX_AMOUNT:
                 raise _Whole("Account does not have sufficient margin available for increase.")
             return Building("default", live.ChangeMargin(asset, amount))
+        case wire.TwapOrder():
+            return _twap(instruments, action)
+        case wire.TwapCancel(a=asset, t=number):
+            return Building("twapCancel", live.CancelTwap(asset, number))
     return Building("")
 
 
@@ -113,6 +120,31 @@ def _place(instruments: list[Instrument], action: wire.Order, builder: Builder) 
     return building
 
 
+def _twap(instruments: list[Instrument], action: wire.TwapOrder) -> Building:
+    asked = action.twap
+    if not 0 <= asked.a < len(instruments):
+        raise _Whole(wording.UNKNOWN_ASSET)
+    instrument = instruments[asked.a]
+    trigger, above, stop = 0, False, 0
+    if action.details is not UNSET:
+        if action.details.t is not None:
+            trigger, above = _valid_price(instrument, action.details.t.p), action.details.t.a
+        if action.details.s is not None:
+            stop = _valid_price(instrument, action.details.s)
+    request = TwapRequest(
+        asked.a,
+        1 if asked.b else -1,
+        _size(instrument, asked.s),
+        max(-1, min(asked.m, 1 << 31)),
+        reduce_only=asked.r,
+        randomize=asked.t,
+        trigger_price=trigger,
+        above=above,
+        stop_price=stop,
+    )
+    return Building("twapOrder", live.PlaceTwap(request))
+
+
 def _builder_of(builders: Mapping[str, Builder], asked: wire.Builder | UnsetType) -> Builder:
     """Return whose account gets how much of each fill. Raises _Whole for a fee that was not allowed."""
     if asked is UNSET:
@@ -132,13 +164,14 @@ def _change(instruments: list[Instrument], oid: int | str, order: wire.OrderWire
 
 def _request(instruments: list[Instrument], order: wire.OrderWire, builder: Builder = NO_BUILDER) -> OrderRequest | str:
     """Return the order in the matcher's units, or the words that refuse it alone. Raises _Whole."""
+    if order.a == FIRST_SPOT_ASSET:
+        if order.r:
+            raise _Whole(wording.SPOT_REDUCE_ONLY)
+        return f"{wording.SPOT_BALANCE} asset={order.a}"
     if not 0 <= order.a < len(instruments):
         raise _Whole(wording.UNKNOWN_ASSET)
     instrument = instruments[order.a]
-    try:
-        size = parse_decimal(order.s, int(instrument.size_scale))
-    except ValueError:
-        raise _Whole(wording.INVALID_SIZE) from None
+    size = _size(instrument, order.s)
     price = _price(instrument, order.p)
     trigger, is_market, take_profit = 0, False, False
     tif = GOOD_TILL_CANCEL
@@ -155,8 +188,6 @@ def _request(instruments: list[Instrument], order: wire.OrderWire, builder: Buil
         return f"{wording.TICK} asset={order.a}"
     if price <= 0:
         raise _Whole(wording.INVALID_PRICE)
-    if size < 0 or size > int(instrument.max_size):
-        raise _Whole(wording.INVALID_SIZE)
     if price > int(instrument.max_price):
         raise _Whole(wording.REFERENCE_PRICE)
     cloid = "" if order.c is UNSET else order.c.lower()
@@ -174,6 +205,25 @@ def _request(instruments: list[Instrument], order: wire.OrderWire, builder: Buil
         builder=builder.account,
         builder_tenths=builder.most_tenths,
     )
+
+
+def _size(instrument: Instrument, text: str) -> int:
+    """Return a size in the instrument's units. Raises _Whole."""
+    try:
+        size = parse_decimal(text, int(instrument.size_scale))
+    except ValueError:
+        raise _Whole(wording.INVALID_SIZE) from None
+    if not 0 <= size <= int(instrument.max_size):
+        raise _Whole(wording.INVALID_SIZE)
+    return size
+
+
+def _valid_price(instrument: Instrument, text: str) -> int:
+    """Return a price that the venue would take in the instrument's units. Raises _Whole."""
+    price = _price(instrument, text)
+    if price is None or not 0 < price <= int(instrument.max_price):
+        raise _Whole(wording.INVALID_PRICE)
+    return price
 
 
 def _price(instrument: Instrument, text: str) -> int | None:
@@ -199,6 +249,8 @@ def response_of(instruments: list[Instrument], building: Building, answered: Act
         if answer.kind == REFUSED:
             return {"status": "err", "response": answer.text}
         return {"status": "ok", "response": {"type": "default"}}
+    if building.kind in ("twapOrder", "twapCancel"):
+        return _twap_response(building.kind, _twap_status(answered.answers[0]))
     told = iter(answered.answers)
     elements: list[Any] = []
     for place in range(building.elements):
@@ -220,6 +272,16 @@ def _instrument_index(building: Building, place: int) -> int:
     if isinstance(action, live.Modify):
         return int(action.changes[reached].order.instrument)
     return -1
+
+
+def _twap_status(answer: Answer) -> Any:
+    if answer.kind == REFUSED:
+        return {"error": answer.text}
+    return {"running": {"twapId": int(answer.oid)}} if answer.kind == RUNS else "success"
+
+
+def _twap_response(kind: str, status: Any) -> dict[str, Any]:
+    return {"status": "ok", "response": {"type": kind, "data": {"status": status}}}
 
 
 def _statuses(kind: str, elements: list[Any]) -> dict[str, Any]:

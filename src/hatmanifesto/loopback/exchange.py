@@ -134,6 +134,8 @@ class Loopback:
 
     def advance(self, now_ms: int) -> BlockNews:
         """Execute one block and return what it did; its actions' answers are given before it returns."""
+        if self.now_ms == 0:
+            self._date_first_entries(now_ms)
         self.now_ms = self.transfers.now_ms = now_ms
         self.rules.now_ns = now_ms * 1_000_000
         news = BlockNews(now_ms)
@@ -159,6 +161,12 @@ class Loopback:
             self._history_ms = now_ms
             self._keep_history()
         return news
+
+    def _date_first_entries(self, now_ms: int) -> None:
+        """Give what was paid in before there was a time the first block's."""
+        for participant in self.participants.values():
+            for update in participant.ledger:
+                update["time"] = now_ms
 
     def _tell_ledger(self, news: BlockNews) -> None:
         for address, update in self._ledger_news:

@@ -15,11 +15,12 @@ import msgspec
 from hatmanifesto.loopback.exchange import Loopback
 from hatmanifesto.loopback.fills import aggregated
 from hatmanifesto.loopback.info import accounts, markets
-from hatmanifesto.loopback.info.orders import open_orders
-from hatmanifesto.loopback.markets import SPOT_CONTEXTS, meta
+from hatmanifesto.loopback.info.orders import open_orders, twap_states
+from hatmanifesto.loopback.info.snapshots import web_data_2, web_data_3
 from hatmanifesto.loopback.news import BlockNews
 from hatmanifesto.loopback.orders import order_status
 from hatmanifesto.loopback.participants import Participant
+from hatmanifesto.loopback.spot import PAIR, SPOT_CONTEXT, SPOT_CONTEXTS
 from hatmanifesto.loopback.subscriptions import Subscription
 
 BOOK_MS: Final = 5_000
@@ -60,7 +61,8 @@ def _nothing(loopback: Loopback, subscription: Subscription, news: BlockNews | N
 
 
 def _recent_trades(loopback: Loopback, subscription: Subscription) -> Iterator[Message]:
-    trades = loopback.states[loopback.by_coin[subscription.coin]].trades
+    index = loopback.by_coin.get(subscription.coin)
+    trades = None if index is None else loopback.states[index].trades
     if trades:
         yield "trades", list(islice(trades, max(0, len(trades) - RECENT_TRADES), None))
 
@@ -105,7 +107,10 @@ def _mids(loopback: Loopback, subscription: Subscription, news: BlockNews | None
 
 
 def _context(loopback: Loopback, subscription: Subscription, news: BlockNews | None = None) -> Iterator[Message]:
-    if subscription.due(loopback.now_ms, CONTEXT_MS):
+    if subscription.coin == PAIR:
+        if subscription.is_new(SPOT_CONTEXT):
+            yield "activeSpotAssetCtx", {"coin": PAIR, "ctx": SPOT_CONTEXT}
+    elif subscription.due(loopback.now_ms, CONTEXT_MS):
         shown = loopback.states[loopback.by_coin[subscription.coin]].context(loopback.now_ms)
         if subscription.is_new(shown):
             yield "activeAssetCtx", {"coin": subscription.coin, "ctx": shown}
@@ -217,6 +222,10 @@ def _user_events(loopback: Loopback, subscription: Subscription, news: BlockNews
         yield "user", {"fills": news.fills[user]}
     for payment in news.funding.get(user, ()):
         yield "user", {"funding": payment}
+    if user in news.twap_history:
+        yield "user", {"twapHistory": news.twap_history[user]}
+    if user in news.twap_fills:
+        yield "user", {"twapSliceFills": news.twap_fills[user]}
     cancelled = [
         {"coin": update["order"]["coin"], "oid": update["order"]["oid"]}
         for update in news.order_updates.get(user, ())
@@ -224,6 +233,18 @@ def _user_events(loopback: Loopback, subscription: Subscription, news: BlockNews
     ]
     if cancelled:
         yield "user", {"nonUserCancel": cancelled}
+
+
+def _twap_fills(loopback: Loopback, subscription: Subscription, news: BlockNews) -> Iterator[Message]:
+    user = subscription.user
+    if user in news.twap_fills:
+        yield subscription.kind, {"user": user, "twapSliceFills": news.twap_fills[user]}
+
+
+def _twap_history(loopback: Loopback, subscription: Subscription, news: BlockNews) -> Iterator[Message]:
+    user = subscription.user
+    if user in news.twap_history:
+        yield subscription.kind, {"user": user, "history": news.twap_history[user]}
 
 
 def _state_feed(make: Callable[[Loopback, str], dict[str, Any]], every_ms: int = STATE_MS) -> OnBlock:
@@ -241,6 +262,10 @@ def _clearinghouse(loopback: Loopback, user: str) -> dict[str, Any]:
     return {"dex": "", "user": user, "clearinghouseState": state}
 
 
+def _spot(loopback: Loopback, user: str) -> dict[str, Any]:
+    return {"user": user, "spotState": accounts.wallet(loopback.participants.get(user))}
+
+
 def _all_clearinghouses(loopback: Loopback, user: str) -> dict[str, Any]:
     return {
         "user": user,
@@ -252,25 +277,8 @@ def _orders(loopback: Loopback, user: str) -> dict[str, Any]:
     return {"dex": "", "user": user, "orders": open_orders(loopback, loopback.participants.get(user), long=True)}
 
 
-def _web_data(loopback: Loopback, user: str) -> dict[str, Any]:
-    participant = loopback.participants.get(user)
-    return {
-        "clearinghouseState": accounts.clearinghouse(loopback, participant),
-        "leadingVaults": [],
-        "totalVaultEquity": "0.0",
-        "openOrders": open_orders(loopback, participant, long=True),
-        "agentAddress": None,
-        "agentValidUntil": None,
-        "cumLedger": "0.0",
-        "meta": meta(loopback.markets),
-        "assetCtxs": markets.contexts(loopback),
-        "serverTime": loopback.now_ms,
-        "isVault": False,
-        "user": user,
-        "twapStates": [],
-        "spotState": accounts.NO_SPOT,
-        "spotAssetCtxs": SPOT_CONTEXTS,
-    }
+def _twap_states(loopback: Loopback, user: str) -> dict[str, Any]:
+    return {"dex": "", "user": user, "states": twap_states(loopback, loopback.participants.get(user))}
 
 
 def _asset_data(loopback: Loopback, subscription: Subscription, news: BlockNews | None = None) -> Iterator[Message]:
@@ -318,14 +326,21 @@ _FEEDS: Final[dict[str, tuple[First, OnBlock]]] = {
         _ledger,
     ),
     "userHistoricalOrders": (_history_feed("orderHistory", _first_orders), _order_history),
-    "userTwapSliceFills": (_history_feed("twapSliceFills", lambda loopback, participant: []), _nothing),
-    "userTwapHistory": (_history_feed("history", lambda loopback, participant: []), _nothing),
+    "userTwapSliceFills": (
+        _history_feed("twapSliceFills", lambda loopback, participant: _newest(participant.twap_fills)),
+        _twap_fills,
+    ),
+    "userTwapHistory": (
+        _history_feed("history", lambda loopback, participant: _newest(participant.twap_history)),
+        _twap_history,
+    ),
     "notification": _both(_nothing),
     "activeAssetData": _both(_asset_data),
     "clearinghouseState": _both(_state_feed(_clearinghouse)),
     "allDexsClearinghouseState": _both(_state_feed(_all_clearinghouses)),
     "openOrders": _both(_state_feed(_orders)),
-    "spotState": _both(_state_feed(lambda loopback, user: {"user": user, "spotState": accounts.NO_SPOT})),
-    "twapStates": _both(_state_feed(lambda loopback, user: {"dex": "", "user": user, "states": []})),
-    "webData2": _both(_state_feed(_web_data, WEB_MS)),
+    "spotState": _both(_state_feed(_spot)),
+    "twapStates": _both(_state_feed(_twap_states)),
+    "webData2": _both(_state_feed(web_data_2, WEB_MS)),
+    "webData3": _both(_state_feed(web_data_3)),
 }

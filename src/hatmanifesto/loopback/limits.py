@@ -28,6 +28,9 @@ _PER_ITEM: Final = {
     "fundingHistory": 20,
     "userFunding": 20,
     "userNonFundingLedgerUpdates": 20,
+    "twapHistory": 20,
+    "userTwapSliceFills": 20,
+    "userTwapSliceFillsByTime": 20,
     "candleSnapshot": 60,
 }
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from hatmanifesto.loopback.candles import Candles
 from hatmanifesto.loopback.markets import USDC, Market
+from hatmanifesto.loopback.orders import trade_hash
 from hatmanifesto.loopback.text import price_text, printed, rate_text, size_text
 from hatmanifesto.model.funding import HYPERLIQUID_FUNDING, PremiumAverage, premium_of
 from hatmanifesto.model.instrument import Instrument
@@ -47,7 +48,7 @@ class MarketState:
             "px": price_text(self.instrument, int(event.price)),
             "sz": size_text(self.instrument, int(event.size)),
             "time": now_ms,
-            "hash": f"0x{int(event.tid):064x}",
+            "hash": trade_hash(int(event.tid), by_venue=bool(event.by_venue)),
             "tid": int(event.tid),
             "users": [buyer, seller],
         }

@@ -23,3 +23,5 @@ class BlockNews:
     funding: dict[str, list[Shown]] = field(default_factory=_lists)
     ledger: dict[str, list[Shown]] = field(default_factory=_lists)
     liquidations: dict[str, list[Shown]] = field(default_factory=_lists)
+    twap_fills: dict[str, list[Shown]] = field(default_factory=_lists)
+    twap_history: dict[str, list[Shown]] = field(default_factory=_lists)

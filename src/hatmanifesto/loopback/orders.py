@@ -44,6 +44,8 @@ def frontend_order(instrument: Instrument, order: LiveOrder, remaining: int, *, 
     kind = "Limit"
     if trigger or fired:
         kind = f"{'Take Profit' if order.take_profit else 'Stop'} {'Market' if order.is_market else 'Limit'}"
+    elif order.twap:
+        kind = "Twap Slice"
     elif order.time_in_force == MARKET:
         kind = "Market"
     return {
@@ -71,8 +73,13 @@ def order_status(instrument: Instrument, entry: OrderEntry) -> dict[str, Any]:
     }
 
 
-def fill_object(instrument: Instrument, fill: Fill, now_ms: int) -> dict[str, Any]:
-    """Return a fill."""
+def trade_hash(tid: int, *, by_venue: bool) -> str:
+    """Return the hash of the action that made a trade; what the venue itself sends has none."""
+    return f"0x{0 if by_venue else tid:064x}"
+
+
+def fill_object(instrument: Instrument, fill: Fill, now_ms: int, *, by_venue: bool) -> dict[str, Any]:
+    """Return a fill; `by_venue`: the venue sent the order that took, in a TWAP or a liquidation."""
     order = fill.order
     start, size, side = int(fill.start), int(fill.size), int(order.side)
     shown: dict[str, Any] = {
@@ -84,7 +91,7 @@ def fill_object(instrument: Instrument, fill: Fill, now_ms: int) -> dict[str, An
         "startPosition": printed(start, int(instrument.size_scale)),
         "dir": "Auto-Deleveraging" if order.closing == DELEVERAGED else _direction(start, side, size),
         "closedPnl": money_text(int(fill.closed)),
-        "hash": f"0x{int(fill.tid):064x}",
+        "hash": trade_hash(int(fill.tid), by_venue=by_venue),
         "oid": int(order.oid),
         "crossed": bool(fill.crossed),
         "fee": money_text(int(fill.fee)),
@@ -93,7 +100,7 @@ def fill_object(instrument: Instrument, fill: Fill, now_ms: int) -> dict[str, An
     if order.cloid:
         shown["cloid"] = order.cloid
     shown["feeToken"] = "USDC"
-    shown["twapId"] = None
+    shown["twapId"] = int(order.twap) or None
     return shown
 
 

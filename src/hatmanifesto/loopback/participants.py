@@ -10,6 +10,7 @@ FILLS_KEPT: Final = 10_000
 ORDERS_KEPT: Final = 5_000
 STATUSES_KEPT: Final = 2_000
 PAYMENTS_KEPT: Final = 10_000
+TWAP_KEPT: Final = 2_000
 HISTORY_KEPT: Final = 2_000
 DAY_MS: Final = 86_400_000
 VOLUME_DAYS: Final = 15
@@ -53,7 +54,7 @@ class Participant:
         self.address: Final = address
         self.account: Final = account
         self.master: Final = master
-        self.name: Final = name
+        self.name = name
         self.agents: dict[str, Agent] = {}  # by name, the unnamed one's is empty
         self.builders: dict[str, Builder] = {}  # by address
         self.orders: dict[int, OrderEntry] = {}  # with the latest status, oldest first
@@ -62,8 +63,11 @@ class Participant:
         self.fills: deque[dict[str, Any]] = deque(maxlen=FILLS_KEPT)
         self.funding: deque[dict[str, Any]] = deque(maxlen=PAYMENTS_KEPT)
         self.ledger: deque[dict[str, Any]] = deque(maxlen=PAYMENTS_KEPT)
+        self.twap_fills: deque[dict[str, Any]] = deque(maxlen=TWAP_KEPT)
+        self.twap_history: deque[dict[str, Any]] = deque(maxlen=TWAP_KEPT)
         self.history: deque[tuple[int, int, int]] = deque(maxlen=HISTORY_KEPT)  # (ms, account value, profit)
         self.paid_in = 0
+        self.spot = 0  # USDC of the spot wallet, 10^-8
         self.volume = 0
         self.daily: dict[int, list[int]] = {}  # UTC day -> [taken, made], notional
         self.requests = 0

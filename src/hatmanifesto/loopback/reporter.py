@@ -12,10 +12,19 @@ from hatmanifesto.loopback.news import BlockNews
 from hatmanifesto.loopback.orders import basic_order, fill_object
 from hatmanifesto.loopback.participants import Participant
 from hatmanifesto.loopback.text import money_text, price_text, rate_text, size_text
+from hatmanifesto.loopback.twaps import history_entry, twap_state
 from hatmanifesto.model.fees import fill_fee
 from hatmanifesto.simulation.live import wording
-from hatmanifesto.simulation.live.events import Event, Fill, FundingPaid, LevelChanged, OrderChanged, Trade
-from hatmanifesto.simulation.live.orders import LIQUIDATED, TAKEN_OVER, LiveOrder
+from hatmanifesto.simulation.live.events import (
+    Event,
+    Fill,
+    FundingPaid,
+    LevelChanged,
+    OrderChanged,
+    Trade,
+    TwapChanged,
+)
+from hatmanifesto.simulation.live.orders import BY_OWNER, LIQUIDATED, TAKEN_OVER, LiveOrder
 
 
 class Reporter:
@@ -26,6 +35,7 @@ class Reporter:
         self._directory = directory
         self._rules = rules
         self._liquidation: tuple[int, dict[str, Any]] = (0, {})  # of the trade whose fills come next
+        self._venues_tid = 0  # the trade whose fills come next, when the venue sent the order that took
 
     def take(self, event: Event, news: BlockNews) -> None:
         """Take one event, in the order in which it happened."""
@@ -39,6 +49,8 @@ class Reporter:
             self._traded(event, news)
         elif isinstance(event, FundingPaid):
             self._paid(event, news)
+        elif isinstance(event, TwapChanged):
+            self._twap_changed(event, news)
 
     def _changed(self, event: OrderChanged, news: BlockNews) -> None:
         participant = self._directory.by_index.get(int(event.order.account))
@@ -61,6 +73,8 @@ class Reporter:
 
     def _traded(self, event: Trade, news: BlockNews) -> None:
         state = self._states[event.instrument]
+        if event.by_venue:
+            self._venues_tid = int(event.tid)
         address_of = self._directory.address_of
         shown = state.traded(event, address_of(int(event.buyer)), address_of(int(event.seller)), news.time_ms)
         news.trades[state.instrument.name].append(shown)
@@ -82,7 +96,8 @@ class Reporter:
         participant = self._directory.by_index.get(int(order.account))
         if participant is None:
             return
-        shown = fill_object(instrument, event, news.time_ms)
+        by_venue = closing != BY_OWNER or self._venues_tid == int(event.tid)
+        shown = fill_object(instrument, event, news.time_ms, by_venue=by_venue)
         if self._liquidation[0] == int(event.tid):
             shown["liquidation"] = self._liquidation[1]
         notional = int(instrument.notional(event.price, event.size))
@@ -94,6 +109,22 @@ class Reporter:
         opens = int(event.start) == 0
         participant.filled(shown, int(order.instrument), notional, bool(event.crossed), opens, news.time_ms)
         news.fills[participant.address].append(shown)
+        if order.twap:
+            of_slice = {"fill": shown, "twapId": int(order.twap)}
+            participant.twap_fills.append(of_slice)
+            news.twap_fills[participant.address].append(of_slice)
+
+    def _twap_changed(self, event: TwapChanged, news: BlockNews) -> None:
+        twap = event.twap
+        participant = self._directory.by_index.get(int(twap.account))
+        if participant is None:
+            return
+        instrument = self._states[twap.request.instrument].instrument
+        user, size, value = participant.address, int(event.executed_size), int(event.executed_value)
+        state = twap_state(instrument, user, twap, size, value)
+        entry = history_entry(news.time_ms, state, int(twap.number), int(event.status), event.why)
+        participant.twap_history.append(entry)
+        news.twap_history[user].append(entry)
 
     def _paid(self, event: FundingPaid, news: BlockNews) -> None:
         participant = self._directory.by_index.get(int(event.account))

@@ -14,6 +14,7 @@ MALFORMED: Final = "Failed to deserialize the JSON body into the target type"
 NO_SIGNER: Final = "Unable to recover signer."
 NONCES_KEPT: Final = 100
 _DAY_MS: Final = 86_400_000
+_NESTED: Final = frozenset({"order", "t", "trigger", "limit", "builder", "twap", "details"})
 
 
 class Malformed(ValueError):  # noqa: N818 - it is what the body is
@@ -110,13 +111,13 @@ def _canonical(action: dict[str, Any]) -> dict[str, Any]:
     for key, value in action.items():
         if key in ("orders", "cancels", "modifies") and isinstance(value, list):
             made[key] = [_canonical(entry) if isinstance(entry, dict) else entry for entry in value]
-        elif key in ("order", "t", "trigger", "limit", "builder") and isinstance(value, dict):
+        elif key in _NESTED and isinstance(value, dict):
             made[key] = _canonical(value)
         elif key in ("p", "s", "triggerPx") and isinstance(value, str):
             made[key] = canonical_number(value)
         elif key in ("c", "cloid", "oid", "b") and isinstance(value, str):
             made[key] = value.lower()
-        elif value is None and key in ("c", "builder", "f", "a", "time"):
+        elif value is None and key in ("c", "builder", "f", "a", "time", "details"):
             continue
         else:
             made[key] = value

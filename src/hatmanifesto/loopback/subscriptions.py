@@ -7,6 +7,7 @@ import msgspec
 from hatmanifesto.loopback.candles import INTERVALS
 from hatmanifesto.loopback.exchange import Loopback
 from hatmanifesto.loopback.info.markets import FIGURES, MANTISSAS
+from hatmanifesto.loopback.spot import PAIR
 
 _OF_COIN: Final = frozenset({"l2Book", "bbo", "trades", "candle", "activeAssetCtx", "activeAssetData"})
 _OF_USER: Final = frozenset(
@@ -27,11 +28,14 @@ _OF_USER: Final = frozenset(
         "userTwapHistory",
         "userTwapSliceFills",
         "webData2",
+        "webData3",
     }
 )
+_OF_DEX: Final = frozenset({"allMids", "assetCtxs", "clearinghouseState", "openOrders", "twapStates"})
 _OTHERS: Final = frozenset(
     {"allMids", "assetCtxs", "allDexsAssetCtxs", "spotAssetCtxs", "fastAssetCtxs", "outcomeMetaUpdates"}
 )
+_OF_SPOT_STATE: Final = ("ignorePortfolioMargin", "isPortfolioMargin")
 KINDS: Final = _OF_COIN | _OF_USER | _OTHERS
 
 
@@ -44,7 +48,10 @@ class InvalidSubscription(ValueError):  # noqa: N818 - what it is
 
 
 class Subscription:
-    """One subscription: its normalised form, which is echoed, and when and what it was last served."""
+    """One subscription: its normalised form, which is echoed, and when and what it was last served.
+
+    Whether a client names the one dex there is makes no difference but to the echo, where some look for it.
+    """
 
     __slots__ = ("coin", "due_ms", "kind", "last", "shown", "user")
 
@@ -58,7 +65,7 @@ class Subscription:
 
     def key(self) -> str:
         """Return what tells it from others."""
-        return compact(self.shown)
+        return compact({name: value for name, value in self.shown.items() if name != "dex"})
 
     def due(self, now_ms: int, every_ms: int) -> bool:
         """Tell whether it is to be served again, and note that it is."""
@@ -88,9 +95,13 @@ def read_subscription(loopback: Loopback, asked: Any) -> Subscription:
         shown["user"] = user.lower()
     if kind in _OF_COIN:
         coin = asked.get("coin")
-        if not isinstance(coin, str) or coin not in loopback.by_coin:
+        if not isinstance(coin, str) or (coin not in loopback.by_coin and (coin != PAIR or kind == "activeAssetData")):
             raise InvalidSubscription
         shown["coin"] = coin
+    if kind in _OF_DEX and "dex" in asked:
+        if asked["dex"]:
+            raise InvalidSubscription
+        shown["dex"] = asked["dex"]
     if kind == "l2Book":
         figures, mantissa = asked.get("nSigFigs"), asked.get("mantissa")
         if not _is_one_of(figures, FIGURES) or not _is_one_of(mantissa, MANTISSAS):
@@ -102,6 +113,8 @@ def read_subscription(loopback: Loopback, asked: Any) -> Subscription:
         if not isinstance(asked.get("interval"), str) or asked["interval"] not in INTERVALS:
             raise InvalidSubscription
         shown["interval"] = asked["interval"]
+    elif kind == "spotState":
+        shown.update({name: asked[name] for name in _OF_SPOT_STATE if isinstance(asked.get(name), bool)})
     elif kind == "userFills":
         shown["aggregateByTime"] = asked.get("aggregateByTime") is True
     return Subscription(shown)

@@ -9,8 +9,10 @@ from hatmanifesto.loopback.markets import MONEY_SCALE, USDC
 from hatmanifesto.loopback.participants import Builder, Participant
 from hatmanifesto.loopback.signer import Envelope, Refused
 from hatmanifesto.loopback.text import money_text
+from hatmanifesto.loopback.wallets import SHORT, SHORT_OF_TOKEN, Wallets, address_of
 from hatmanifesto.model.money import MAX_AMOUNT, format_decimal, parse_decimal
 from hatmanifesto.simulation.live import wording
+from hatmanifesto.venues.hyperliquid.wire import account_actions as account
 from hatmanifesto.venues.hyperliquid.wire import actions as wire
 
 WITHDRAWAL_FEE: Final = 1 * USDC
@@ -33,6 +35,7 @@ class Transfers:
         self.directory = directory
         self.rules = rules
         self.noted = noted
+        self.wallets = Wallets(directory, rules, self._note)
         self.strict = strict
         self.now_ms = 0
 
@@ -53,7 +56,7 @@ class Transfers:
         participant.paid_in -= amount
 
     def _move(self, giver: Participant, taker: Participant, amount: int, kind: str, **more: Any) -> None:
-        self._take(giver, amount, "Insufficient balance for withdrawal")
+        self._take(giver, amount, SHORT)
         self.rules.pay(taker.account, amount)
         taker.paid_in += amount
         for side in (giver, taker):
@@ -71,18 +74,22 @@ class Transfers:
             case wire.ReserveRequestWeight(weight=weight):
                 if not 0 < weight <= 1 << 31:
                     raise Refused("Invalid weight.")
-                self._take(participant, weight * REQUEST_PRICE, "Insufficient balance for withdrawal")
+                self._take(participant, weight * REQUEST_PRICE, SHORT)
                 participant.requests -= weight
             case wire.TopUpIsolatedOnlyMargin(asset=asset, leverage=leverage):
                 self._top_up(participant, asset, leverage)
             case wire.VaultTransfer(vault_address=vault):
                 raise Refused(f"Vault not registered: {vault}")
             case wire.SubAccountSpotTransfer():
-                raise Refused("Insufficient balance for token transfer")
-            case wire.TwapOrder():
-                return _twap("twapOrder", {"error": "TWAP orders are not simulated here."})
-            case wire.TwapCancel():
-                return _twap("twapCancel", {"error": "TWAP was never placed, already canceled, or filled."})
+                self.wallets.sub_account_spot(participant, action)
+            case account.SubAccountModify(sub_account_user=address, name=name):
+                self.wallets.owned(participant, address).name = name
+            case account.AgentSendAsset():
+                self.wallets.agent_send(participant, action)
+            case account.AgentSetAbstraction(abstraction=mode):
+                _only_standard(asked=mode == "i")
+            case account.AgentEnableDexAbstraction():
+                _only_standard(asked=False)
         return DEFAULT_OK
 
     def _top_up(self, participant: Participant, asset: int, leverage: str) -> None:
@@ -141,29 +148,38 @@ class Transfers:
                     self.directory.approve(participant.address, agent, name, self.now_ms)
                 case "approveBuilderFee":
                     self._approve_builder(participant, str(fields["builder"]).lower(), str(fields["maxFeeRate"]))
-                case "usdSend" | "sendAsset":
+                case "usdSend":
                     self._send(participant, fields)
+                case "sendAsset":
+                    self.wallets.send_asset(participant, fields)
+                case "spotSend":
+                    words = [str(fields[name]) for name in ("destination", "token", "amount")]
+                    self.wallets.send_spot(participant, *words)
+                case "usdClassTransfer":
+                    to_perp = fields["toPerp"] is True
+                    self.wallets.between_classes(participant, str(fields["amount"]), to_perp=to_perp)
+                case "cDeposit" | "cWithdraw" | "tokenDelegate":
+                    raise Refused(SHORT_OF_TOKEN)  # nobody holds what could be staked
+                case "convertToMultiSigUser":
+                    raise Refused("Multi-sig users are not simulated here.")
+                case "userSetAbstraction":
+                    _only_standard(asked=fields["abstraction"] == "disabled")
+                case "userDexAbstraction":
+                    _only_standard(asked=fields["enabled"] is False)
                 case "withdraw3":
                     amount = usdc(str(fields["amount"]))
-                    self._take(participant, amount, "Insufficient balance for withdrawal")
+                    self._take(participant, amount, SHORT)
                     told = {"usdc": money_text(amount - WITHDRAWAL_FEE), "nonce": envelope.nonce, "fee": "1.0"}
                     self._note(participant, "withdraw", **told)
-                case "spotSend" | "usdClassTransfer":
-                    raise Refused("Insufficient balance for token transfer")
         except (KeyError, ValueError):
             raise Refused("Invalid send") from None
         return DEFAULT_OK
 
     def _send(self, participant: Participant, fields: dict[str, Any]) -> None:
-        destination = str(fields["destination"]).lower()
-        if len(destination) != 42 or not destination.startswith("0x"):
-            raise Refused("Invalid send")
-        int(destination, 16)
-        if fields["type"] == "sendAsset" and (fields["sourceDex"] or fields["destinationDex"]):
-            raise Refused("Invalid send")
+        destination = address_of(str(fields["destination"]))
         amount = usdc(str(fields["amount"]))
         if amount > int(self.rules.of(participant.account).withdrawable()):
-            raise Refused("Insufficient balance for withdrawal")
+            raise Refused(SHORT)
         self._move(participant, self.directory.open(destination), amount, "internalTransfer", fee="0.0")
 
     def _approve_builder(self, participant: Participant, builder: str, rate: str) -> None:
@@ -179,13 +195,15 @@ class Transfers:
         participant.builders[builder] = Builder(int(other.account.index), tenths)
 
 
+def _only_standard(*, asked: bool) -> None:
+    """Accounts are kept in the venue's standard mode; the others are not simulated."""
+    if not asked:
+        raise Refused("Only the standard account mode is simulated here.")
+
+
 def usdc(text: str) -> int:
     """Return an amount in micro-USDC; raises ValueError for what is none or has more decimals."""
     amount = parse_decimal(text, MONEY_SCALE)
     if not 0 < amount <= MAX_AMOUNT:
         raise ValueError(text)
     return amount
-
-
-def _twap(kind: str, status: Any) -> dict[str, Any]:
-    return {"status": "ok", "response": {"type": kind, "data": {"status": status}}}

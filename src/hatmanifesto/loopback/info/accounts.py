@@ -10,6 +10,7 @@ from hatmanifesto.loopback.exchange import Loopback
 from hatmanifesto.loopback.info.questions import Request, account_of, coin_of, user_of
 from hatmanifesto.loopback.participants import DAY_MS, VOLUME_DAYS, Participant
 from hatmanifesto.loopback.signer import MALFORMED, Malformed
+from hatmanifesto.loopback.spot import spot_state
 from hatmanifesto.loopback.text import (
     decimal_text,
     mean_price_text,
@@ -26,7 +27,6 @@ from hatmanifesto.model.margin_account import MarginAccount
 _RATIO: Final = Decimal(1).scaleb(-10)
 _LIQUIDATION_DIGITS: Final = 10
 NOTHING: Final = {"accountValue": "0.0", "totalNtlPos": "0.0", "totalRawUsd": "0.0", "totalMarginUsed": "0.0"}
-NO_SPOT: Final[dict[str, Any]] = {"balances": []}
 PERIODS: Final = {"day": 1, "week": 7, "month": 30, "allTime": 100_000}
 
 
@@ -108,6 +108,15 @@ def _ratio(top: int, bottom: int) -> str:
 
 def state(loopback: Loopback, request: Request) -> Any:
     return clearinghouse(loopback, account_of(loopback, request))
+
+
+def wallet(participant: Participant | None) -> dict[str, Any]:
+    """Return an account's spot balances."""
+    return spot_state(None if participant is None else participant.spot)
+
+
+def spot(loopback: Loopback, request: Request) -> Any:
+    return wallet(account_of(loopback, request))
 
 
 def active_asset(loopback: Loopback, user: str, coin: str) -> dict[str, Any]:
@@ -277,11 +286,18 @@ def sub_accounts(loopback: Loopback, request: Request) -> Any:
             "subAccountUser": each.address,
             "master": each.master,
             "clearinghouseState": clearinghouse(loopback, each),
-            "spotState": NO_SPOT,
+            "spotState": spot_state(each.spot),
         }
         for each in loopback.directory.subaccounts(user_of(request))
     ]
     return found or None
+
+
+def sub_accounts_by_dex(loopback: Loopback, request: Request) -> Any:
+    found = sub_accounts(loopback, request)
+    for shown in found or ():
+        shown["dexToClearinghouseState"] = [["", shown.pop("clearinghouseState")]]
+    return found
 
 
 def max_builder_fee(loopback: Loopback, request: Request) -> Any:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from hatmanifesto.loopback.exchange import Loopback
-from hatmanifesto.loopback.info import accounts, markets, orders
-from hatmanifesto.loopback.info.questions import Request, account_of
-from hatmanifesto.loopback.markets import SPOT_CONTEXTS, SPOT_META, meta
+from hatmanifesto.loopback.info import accounts, elsewhere, markets, orders, snapshots
+from hatmanifesto.loopback.info.questions import Request, account_of, user_of
+from hatmanifesto.loopback.markets import meta
 from hatmanifesto.loopback.signer import MALFORMED, Malformed
+from hatmanifesto.loopback.spot import SPOT_CONTEXTS, SPOT_META
 
 Answer = Callable[[Loopback, Request], Any]
 
@@ -36,18 +37,17 @@ def _of_user(value: Any) -> Answer:
 
 
 ANSWERS: Final[dict[str, Answer]] = {
+    **{kind: _fixed(value) for kind, value in elsewhere.FOR_EVERYBODY.items()},
+    **{kind: _of_user(value) for kind, value in elsewhere.FOR_A_USER.items()},
+    "preTransferCheck": elsewhere.before_transfer,
+    "tokenDetails": elsewhere.token,
     "meta": lambda loopback, request: meta(loopback.markets),
     "metaAndAssetCtxs": markets.meta_and_contexts,
     "allPerpMetas": lambda loopback, request: [meta(loopback.markets)],
     "marginTable": markets.margin_table,
-    "perpDexs": _fixed([None]),
-    "perpDexLimits": _fixed(None),
-    "perpsAtOpenInterestCap": _fixed([]),
-    "maxMarketOrderNtls": _fixed([[25, "30000000.0"], [20, "5000000.0"], [10, "2000000.0"], [1, "500000.0"]]),
     "exchangeStatus": lambda loopback, request: {"time": loopback.now_ms, "specialStatuses": None},
     "spotMeta": _fixed(SPOT_META),
     "spotMetaAndAssetCtxs": _fixed([SPOT_META, SPOT_CONTEXTS]),
-    "outcomeMeta": _fixed({"outcomes": [], "questions": []}),
     "allMids": lambda loopback, request: markets.mids(loopback),
     "l2Book": markets.l2_book,
     "recentTrades": markets.recent_trades,
@@ -55,7 +55,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "fundingHistory": markets.funding_history,
     "predictedFundings": markets.predicted_fundings,
     "clearinghouseState": accounts.state,
-    "spotClearinghouseState": _of_user(accounts.NO_SPOT),
+    "spotClearinghouseState": accounts.spot,
     "openOrders": orders.short_open_orders,
     "frontendOpenOrders": orders.frontend_open_orders,
     "orderStatus": orders.one_order,
@@ -67,21 +67,16 @@ ANSWERS: Final[dict[str, Answer]] = {
     "userFees": accounts.fees,
     "userRateLimit": accounts.rate_limit,
     "userRole": accounts.role,
-    "userAbstraction": _of_user("disabled"),
     "extraAgents": accounts.agents,
     "subAccounts": accounts.sub_accounts,
+    "subAccounts2": accounts.sub_accounts_by_dex,
     "activeAssetData": accounts.active_asset_data,
     "maxBuilderFee": accounts.max_builder_fee,
     "approvedBuilders": accounts.approved_builders,
     "portfolio": accounts.portfolio,
     "referral": accounts.referral,
-    "userVaultEquities": _of_user([]),
-    "vaultSummaries": _fixed([]),
-    "delegations": _of_user([]),
-    "userTwapSliceFills": _of_user([]),
-    "userTwapSliceFillsByTime": _of_user([]),
-    "twapHistory": _of_user([]),
-    "userDexAbstraction": _of_user(None),
-    "userToMultiSigSigners": _of_user(None),
+    "webData2": lambda loopback, request: snapshots.web_data_2(loopback, user_of(request)),
+    "userTwapSliceFills": orders.twap_fills,
+    "userTwapSliceFillsByTime": orders.twap_fills_by_time,
+    "twapHistory": orders.twap_history,
 }
-"""Answers that are the same for everybody belong to what is not simulated: spot, vaults, staking, TWAP, outcomes."""

@@ -8,6 +8,7 @@ from hatmanifesto.loopback.info.questions import PAGE, Request, coin_of, market_
 from hatmanifesto.loopback.market_state import RATE_DIGITS, MarketState
 from hatmanifesto.loopback.markets import meta
 from hatmanifesto.loopback.signer import MALFORMED, Malformed
+from hatmanifesto.loopback.spot import PAIR, PRICE
 from hatmanifesto.loopback.text import price_text, printed, rate_text, size_text
 
 DEPTH: Final = 20
@@ -26,8 +27,8 @@ def meta_and_contexts(loopback: Loopback, request: Request) -> Any:
 
 
 def mids(loopback: Loopback) -> dict[str, str]:
-    """Return every market's mid price."""
-    return {state.market.name: state.mid_text() for state in loopback.states}
+    """Return every market's mid price, and the spot pair's last."""
+    return {**{state.market.name: state.mid_text() for state in loopback.states}, PAIR: PRICE}
 
 
 def book(
@@ -36,7 +37,7 @@ def book(
     """Return a book, gathered into buckets of so many significant figures where asked; None for an unknown coin."""
     index = loopback.by_coin.get(coin)
     if index is None:
-        return None
+        return {"coin": coin, "time": loopback.now_ms, "levels": [[], []]} if coin == PAIR else None
     state = loopback.states[index]
     shown: dict[str, Any] = {
         "coin": coin,

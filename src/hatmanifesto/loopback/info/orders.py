@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from hatmanifesto.loopback.exchange import Loopback
 from hatmanifesto.loopback.fills import aggregated
-from hatmanifesto.loopback.info.questions import PAGE, Request, account_of, within
+from hatmanifesto.loopback.info.questions import PAGE, Request, account_of, span_of, within
 from hatmanifesto.loopback.orders import basic_order, frontend_order, order_status
 from hatmanifesto.loopback.participants import Participant
 from hatmanifesto.loopback.signer import MALFORMED, Malformed
+from hatmanifesto.loopback.twaps import running_state
 
 FILLS_PAGE: Final = 2_000
 
@@ -77,3 +78,30 @@ def funding_payments(loopback: Loopback, request: Request) -> Any:
 def ledger_updates(loopback: Loopback, request: Request) -> Any:
     participant = account_of(loopback, request)
     return within(() if participant is None else participant.ledger, request)[:PAGE]
+
+
+def twap_states(loopback: Loopback, participant: Participant | None) -> list[tuple[int, dict[str, Any]]]:
+    """Return an account's TWAPs that have not ended, each with its number."""
+    if participant is None:
+        return []
+    return [
+        (int(twap.number), running_state(loopback.instruments[twap.request.instrument], participant.address, twap))
+        for twap in loopback.exchange.twaps.of(int(participant.account.index))
+    ]
+
+
+def twap_history(loopback: Loopback, request: Request) -> Any:
+    participant = account_of(loopback, request)
+    return [] if participant is None else list(participant.twap_history)[::-1]
+
+
+def twap_fills(loopback: Loopback, request: Request) -> Any:
+    participant = account_of(loopback, request)
+    return [] if participant is None else list(participant.twap_fills)[::-1]
+
+
+def twap_fills_by_time(loopback: Loopback, request: Request) -> Any:
+    participant = account_of(loopback, request)
+    begin, end = span_of(request)
+    found = () if participant is None else participant.twap_fills
+    return [entry for entry in found if begin <= entry["fill"]["time"] <= end][:FILLS_PAGE]

@@ -3,6 +3,7 @@
 from typing import Final
 
 from hatmanifesto.simulation.live.orders import UNGROUPED, OrderRequest
+from hatmanifesto.simulation.live.twap_order import TwapRequest
 
 NOT_TAKING: Final = 0
 CANCELLING: Final = 1
@@ -105,3 +106,18 @@ class ChangeMargin(Action):
     def __init__(self, instrument: int, amount: int) -> None:
         self.instrument: Final = instrument
         self.amount: Final = amount
+
+
+class PlaceTwap(Action):
+    """A size to be worked over time."""
+
+    def __init__(self, request: TwapRequest) -> None:
+        self.request: Final = request
+
+
+class CancelTwap(Action):
+    """The end of a TWAP, by its number."""
+
+    def __init__(self, instrument: int, number: int) -> None:
+        self.instrument: Final = instrument
+        self.number: Final = number

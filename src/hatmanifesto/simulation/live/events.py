@@ -5,6 +5,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from hatmanifesto.simulation.live.orders import LiveOrder
+from hatmanifesto.simulation.live.twap_order import Twap
 
 # what answers one element of an action
 SUCCESS: Final = 0
@@ -13,6 +14,7 @@ FILLS: Final = 2
 REFUSED: Final = 3
 WAITS_FOR_TRIGGER: Final = 4
 WAITS_FOR_FILL: Final = 5
+RUNS: Final = 6
 
 
 @final
@@ -21,6 +23,7 @@ class Answer:
 
     FILLS: `filled_size` and `filled_value` (sum of price x size) say what matched at once; the rest of a
     good-till-cancel order rests under the same oid, that of an immediate one is gone. REFUSED: `text` says why.
+    RUNS: a TWAP, whose number is in `oid`.
     """
 
     def __init__(
@@ -87,9 +90,11 @@ class Fill(Event):
 
 @final
 class Trade(Event):
-    """A print: `side` is the aggressor's."""
+    """A print: `side` is the aggressor's. `by_venue`: the venue sent its order, in a TWAP or a liquidation."""
 
-    def __init__(self, instrument: i64, tid: i64, price: i64, size: i64, side: i64, buyer: i64, seller: i64) -> None:
+    def __init__(
+        self, instrument: i64, tid: i64, price: i64, size: i64, side: i64, buyer: i64, seller: i64, by_venue: bool
+    ) -> None:
         self.instrument: Final[i64] = instrument
         self.tid: Final[i64] = tid
         self.price: Final[i64] = price
@@ -97,6 +102,7 @@ class Trade(Event):
         self.side: Final[i64] = side
         self.buyer: Final[i64] = buyer
         self.seller: Final[i64] = seller
+        self.by_venue: Final[bool] = by_venue
 
 
 @final
@@ -122,3 +128,15 @@ class FundingPaid(Event):
         self.rate: Final[i64] = rate
         self.size: Final[i64] = size
         self.oracle: Final[i64] = oracle
+
+
+@final
+class TwapChanged(Event):
+    """A TWAP got a new status (twap_order.py), `why` when it failed. What it had executed by then is kept here."""
+
+    def __init__(self, twap: Twap, status: i64, why: str) -> None:
+        self.twap: Final[Twap] = twap
+        self.status: Final[i64] = status
+        self.why: Final[str] = why
+        self.executed_size: Final[i64] = twap.executed_size
+        self.executed_value: Final[i64] = twap.executed_value

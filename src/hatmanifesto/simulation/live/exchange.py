@@ -14,18 +14,20 @@ Single-threaded, deterministic, without a clock. A driver owns it (the agents' m
 1. prices set since the last block apply; scheduled cancels that are due cancel everything of their accounts;
 2. actions without a taking order (post-only, triggers, leverage, …), in the order of submission;
 3. cancels;
-4. triggers that the mark price has reached, in the order in which they were armed;
+4. triggers that the mark price has reached, in the order in which they were armed, and suborders of TWAPs that are due;
 5. actions with a taking order (good-till-cancel, immediate-or-cancel, market); a modify is classed by what it places;
 6. the levels that changed are reported.
 
 Events (events.py) come in the order of what happened: `Trade`, its two `Fill`s (taker first), `OrderChanged` with
-each new status, `ActionAnswered` after what the action did, `FundingPaid`, and `LevelChanged` last. Order ids (`oid`)
-come from one counter; an order refused here uses one too, but not a whole action that is refused, nor a failed modify.
-Trade ids (`tid`) are counted likewise. Hashes, nonces, signatures and rate limits are the server's.
+each new status, `TwapChanged` with each of a TWAP, `ActionAnswered` after what the action did, `FundingPaid`, and
+`LevelChanged` last. Order ids (`oid`) come from one counter; an order refused here uses one too, but not a whole action
+that is refused, nor a failed modify. Trade ids (`tid`) are counted likewise. Hashes, nonces, signatures and rate limits
+are the server's.
 
 Where the venue's behaviour is not published this is assumed: a reduce-only order larger than the position rests and is
 cut to the position when it matches; the rest of a partly filled immediate order ends as `canceled`; a cloid used twice
-finds the newer order; a fired trigger keeps its oid; a market trigger's 10 % are counted from the mark that fired it.
+finds the newer order; a fired trigger keeps its oid; a market trigger's 10 % are counted from the mark that fired it; a
+TWAP's first suborder goes out at once and its last at the end of its time, so that m minutes have 2 m + 1 of them.
 """
 
 from typing import Final, final
@@ -43,9 +45,11 @@ from hatmanifesto.simulation.live.actions import (
     Action,
     Cancel,
     CancelByCloid,
+    CancelTwap,
     ChangeMargin,
     Modify,
     Place,
+    PlaceTwap,
     ScheduleCancel,
     SetLeverage,
 )
@@ -75,6 +79,7 @@ from hatmanifesto.simulation.live.orders import (
     OrderRequest,
 )
 from hatmanifesto.simulation.live.prices import Prices
+from hatmanifesto.simulation.live.twap import TwapDesk
 
 BLOCK_NS: Final = 70_000_000
 """The venue's usual time between blocks."""
@@ -103,6 +108,7 @@ class LiveExchange:
     ) -> None:
         self.floor: Final[Floor] = Floor(instruments, rules or AccountRules(), options or LiveOptions())
         self.markets: Final[list[LiveMarket]] = [LiveMarket(i64(at), self.floor) for at in range(len(instruments))]
+        self.twaps: Final[TwapDesk] = TwapDesk(self.floor, self.markets)
         self._prices: Final[list[Prices]] = [market.prices for market in self.markets]
         self._queues: list[list[_Pending]] = [[], [], []]
         self._new_prices: list[tuple[int, int, int]] = []
@@ -155,6 +161,7 @@ class LiveExchange:
             if kind == TAKING:
                 for market in self.markets:
                     market.fire_triggers()
+                self.twaps.work()
             for pending in queues[kind]:
                 if pending.block > self.blocks:
                     self._queues[kind].append(pending)
@@ -240,6 +247,10 @@ class LiveExchange:
             error = self._set_leverage(account, action)
         elif isinstance(action, ChangeMargin):
             error = self._change_margin(account, action)
+        elif isinstance(action, PlaceTwap):
+            answers.append(self.twaps.begin(account, action.request))
+        elif isinstance(action, CancelTwap):
+            answers.append(self.twaps.cancel(account, action.instrument, action.number))
         self.floor.events.append(ActionAnswered(pending.ticket, pending.account, answers, error))
 
     def _place(self, account: LiveAccount, action: Place, answers: list[Answer]) -> str:

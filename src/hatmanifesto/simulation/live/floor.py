@@ -22,6 +22,7 @@ class LiveOptions:
     open_orders: orders an account may have open, plus one for each `volume_per_order` it traded, at most
     `most_open_orders`; from `open_orders` on reduce-only and trigger orders are refused.
     schedule_volume: volume an account must have traded before it may schedule a cancel.
+    twap_minimum: what a TWAP must be worth as a whole. twap_slippage: how far its suborders may trade from the middle.
     taking_delay_blocks: blocks that taking actions wait longer than others (cancels overtake them on the real venue).
     """
 
@@ -38,6 +39,8 @@ class LiveOptions:
         volume_per_order: int = 5_000_000_000_000,
         most_open_orders: int = 5000,
         schedule_volume: int = 1_000_000_000_000,
+        twap_minimum: int = 100_000_000,
+        twap_slippage: int = 30_000_000,
         taking_delay_blocks: int = 0,
     ) -> None:
         self.asset_ids: Final[list[int]] = asset_ids or []
@@ -50,6 +53,8 @@ class LiveOptions:
         self.volume_per_order: Final[int] = volume_per_order
         self.most_open_orders: Final[int] = most_open_orders
         self.schedule_volume: Final[int] = schedule_volume
+        self.twap_minimum: Final[int] = twap_minimum
+        self.twap_slippage: Final[int] = twap_slippage
         self.taking_delay_blocks: Final[int] = taking_delay_blocks
 
 

@@ -15,6 +15,7 @@ from hatmanifesto.simulation.live.floor import Floor
 from hatmanifesto.simulation.live.order_book import LiveBook, LiveSide
 from hatmanifesto.simulation.live.orders import (
     ARMED,
+    BY_OWNER,
     ENDED,
     IMMEDIATE_BITS,
     MARKET,
@@ -72,7 +73,11 @@ class LiveMarket:
 
     def _reducible(self, order: LiveOrder) -> i64:
         """Return how much of the account's position an order of this side could close."""
-        return -self.floor.accounts[order.account].holdings[self.index].position.size * order.side
+        return self.reducible(self.floor.accounts[order.account], order.side)
+
+    def reducible(self, account: LiveAccount, side: i64) -> i64:
+        """Return how much of an account's position this side could close; nothing or less than that: none."""
+        return -account.holdings[self.index].position.size * side
 
     def _rest(self, order: LiveOrder) -> None:
         account = self.floor.accounts[order.account]
@@ -135,7 +140,8 @@ class LiveMarket:
         taker.remaining -= size
         buyer = taker if taker.side > 0 else maker
         seller = maker if taker.side > 0 else taker
-        floor.events.append(Trade(self.index, tid, price, size, taker.side, buyer.account, seller.account))
+        by_venue = taker.twap != 0 or taker.closing != BY_OWNER
+        floor.events.append(Trade(self.index, tid, price, size, taker.side, buyer.account, seller.account, by_venue))
         taking = self._book_fill(taker, tid, price, size, True)
         making = self._book_fill(maker, tid, price, size, False)
         making.count_open(maker, -size)

@@ -121,6 +121,7 @@ class LiveOrder:
         self.builder: Final[i64] = request.builder
         self.builder_tenths: Final[i64] = request.builder_tenths
         self.of_position: bool = False
+        self.twap: i64 = 0  # the number of the TWAP that sent it
         self.closing: i64 = BY_OWNER
         self.time_ns: i64 = time_ns
         self.place: i64 = WORKING

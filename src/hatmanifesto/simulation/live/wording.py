@@ -48,6 +48,10 @@ OPEN_INTEREST_PRICE: Final = "Order rejected due to price more aggressive than o
 POSITION_TIER: Final = "Order would cause position to exceed margin tier limit at current leverage"
 ORACLE: Final = "Order price too far from oracle"
 NEVER_PLACED: Final = "Order was never placed, already canceled, or filled."
+SPOT_BALANCE: Final = "Insufficient spot balance"
+TWAP_DURATION: Final = "Invalid TWAP duration: {minutes} min(s)"
+TWAP_NEVER_PLACED: Final = "TWAP was never placed, already canceled, or filled."
+TWAP_REDUCE_ONLY: Final = "Reduce-only TWAP order would increase position."
 AFTER_UPGRADE: Final = "Only post-only orders allowed immediately after network upgrade"
 
 # refusals of a whole action
@@ -57,6 +61,7 @@ INVALID_SIZE: Final = "Order has invalid size."
 ZERO_SIZE: Final = "Order has zero size."
 REFERENCE_PRICE: Final = "Order price cannot be more than 95% away from the reference price"
 TRIGGER_COUNT: Final = "Unexpected number of trigger orders"
+SPOT_REDUCE_ONLY: Final = "Reduce-only is invalid for spot trading."
 CANNOT_MODIFY: Final = "Cannot modify canceled or filled order"
 MODIFY_FAILED: Final = "Error placing new order during modify: "
 EXPIRED: Final = "Action already expired"
@@ -68,6 +73,7 @@ SCHEDULE_VOLUME: Final = (
 TOO_MANY_OPEN_ORDERS: Final = "Too many open orders: {count} of {limit}."
 MODIFY_NOT_POST_ONLY: Final = "Modify must place a post-only order that is no trigger, or set always place."
 UNKNOWN_ASSET: Final = "Order has invalid asset."
+TWAP_TOO_SMALL: Final = "TWAP order value too small. Min is ${least}."
 SCHEDULE_TOO_SOON: Final = "Scheduled cancel time must be at least 5 seconds in the future."
 SCHEDULE_USED_UP: Final = "Scheduled cancel was already triggered 10 times today."
 

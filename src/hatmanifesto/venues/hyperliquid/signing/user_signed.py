@@ -46,6 +46,8 @@ SIGNED_FIELDS: Final[dict[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
         (("address", "user"), ("string", "abstraction"), ("uint64", "nonce")),
     ),
     "userDexAbstraction": ("UserDexAbstraction", (("address", "user"), ("bool", "enabled"), ("uint64", "nonce"))),
+    "cDeposit": ("CDeposit", (("uint64", "wei"), ("uint64", "nonce"))),
+    "cWithdraw": ("CWithdraw", (("uint64", "wei"), ("uint64", "nonce"))),
     "tokenDelegate": (
         "TokenDelegate",
         (("address", "validator"), ("uint64", "wei"), ("bool", "isUndelegate"), ("uint64", "nonce")),

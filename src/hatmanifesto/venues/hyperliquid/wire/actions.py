@@ -9,6 +9,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from hatmanifesto.venues.hyperliquid.wire.account_actions import AccountAction
+
 Tif = Literal["Alo", "Ioc", "Gtc", "FrontendMarket"]
 
 
@@ -238,10 +240,25 @@ class TwapWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     t: bool
 
 
+class TwapTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The mark price at which a TWAP begins: price, is-above."""
+
+    p: str
+    a: bool
+
+
+class TwapDetails(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a TWAP begins and when it stops early: a trigger and a stop price, or null."""
+
+    t: TwapTrigger | None
+    s: str | None
+
+
 class TwapOrder(msgspec.Struct, frozen=True, tag_field="type", tag="twapOrder", forbid_unknown_fields=True):
     """Start a TWAP."""
 
     twap: TwapWire
+    details: TwapDetails | UnsetType = UNSET
 
 
 class TwapCancel(msgspec.Struct, frozen=True, tag_field="type", tag="twapCancel", forbid_unknown_fields=True):
@@ -270,6 +287,7 @@ Action = (
     | ReserveRequestWeight
     | TwapOrder
     | TwapCancel
+    | AccountAction
 )
 """Every action that is signed as a whole (an L1 action)."""
 
