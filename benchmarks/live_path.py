@@ -3,11 +3,11 @@
 `python -m benchmarks.live_path --json` prints one object a line: name, ours, peer, ratio, unit, notes.
 
 What is measured: an exchange process writes best prices of ten coins to one WebSocket at 5,000 messages a second, the
-sizes new in each and, in one of a hundred, both prices; the maker decides on every message. The clock is read right
-before a message with new prices is handed to the kernel; the order at these prices has the kernel's own stamp of when
-its bytes came to the exchange's socket (SO_TIMESTAMPNS, the same clock). In between: a transfer over loopback, the
-trader waking up (or polling), decoding, the engine with every check, the journal's write, signing, and sending. When
-the exchange's process, which has to wake up too, had read it stands in the notes. The trader is a live session in a
+sizes new in each and, in one of a hundred, both prices; the maker decides on every message. Both moments are the
+kernel's own stamps (SO_TIMESTAMPING, SO_TIMESTAMPNS, one clock): when the bytes of a message with new prices went
+through the loopback device, and when those of the order at these prices did. In between: the trader waking up (or
+polling), reading, decoding, the engine with every check, the journal's write, signing, and sending. When the
+exchange's process, which has to wake up too, had read the order stands in the notes. The trader is a live session in a
 process of its own, as `hat run` starts it: uvloop, compiled build, the journal written before anything is sent; no
 guard, and rate limits that do not bind.
 
@@ -30,6 +30,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 UP_S = 60.0
+_LINE = re.compile(r'\{"(ready|done|url)".*\}')
 TRIGGERS = {"quote": '["best_changed"]', "requote": ""}
 POLLING = " polling"
 """The ending of a kind whose trader polls."""
@@ -56,14 +58,20 @@ class Process:
         )
 
     def line(self) -> dict[str, Any]:
-        """Return its next line."""
+        """Return its next line; one that says nothing for too long is ended."""
         assert self.child.stdout is not None
-        while (text := self.child.stdout.readline()) and not text.startswith("{"):
-            pass  # the SDK prints words of its own
-        if not text:
+        patience = threading.Timer(2 * UP_S, self.child.kill)
+        patience.start()
+        try:
+            # the SDK's threads print words of their own, in front of ours too
+            while (text := self.child.stdout.readline()) and not (found := _LINE.search(text)):
+                pass
+        finally:
+            patience.cancel()
+        if not text or not found:
             raise SystemExit(f"a process of the benchmark ended early, exit code {self.child.wait()}; see above")
-        found: dict[str, Any] = json.loads(text)
-        return found
+        told: dict[str, Any] = json.loads(found[0])
+        return told
 
     def stop(self) -> dict[str, Any]:
         """End it and return what it says."""
@@ -129,6 +137,7 @@ class Bench:
         try:
             process.line()
             time.sleep(self.arguments.warm_up)
+            self.settle()
             self.tell(do="reset", orders_end=orders_end)
             before = process.cpu_s()
             time.sleep(self.arguments.seconds)
@@ -142,6 +151,14 @@ class Bench:
         if found["signed"] != found["kept"] or not found["order_ns"]:
             raise SystemExit(f"{kind}: {found['signed']} of {found['kept']} actions are signed rightly; a defect")
         return found
+
+    def settle(self) -> None:
+        """Wait until the first orders are out, which answer no change of prices: a loaded machine takes its time."""
+        deadline = time.monotonic() + UP_S
+        before = -1
+        while (unmatched := self.tell(do="look")["unmatched"]) != before and time.monotonic() < deadline:
+            before = unmatched
+            time.sleep(0.3)
 
     def soak(self, seconds: float) -> Iterator[dict[str, Any]]:
         """Run one requoting session for long and yield its memory once a minute."""

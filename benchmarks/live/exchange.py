@@ -1,9 +1,10 @@
 """The exchange's side of the live-path benchmark: a market of fixed speed, and stamps of what comes back.
 
 One thread, plain sockets: best prices of ten coins go out at a fixed rate (messages a second over one WebSocket), one
-in `every` changes both prices. A request has two moments: the kernel's own stamp of when its bytes came to the socket
-(SO_TIMESTAMPNS), and when this process, woken up, has read them. /info is answered by the loopback exchange; orders
-are acknowledged and never filled. `python -m benchmarks.live.exchange` prints its URL.
+in `every` changes both prices. The moments are the kernel's: when the bytes of a message with new prices went through
+the loopback device (SO_TIMESTAMPING), and when a request's bytes did (SO_TIMESTAMPNS); besides, when this process,
+woken up, had read these. /info is answered by the loopback exchange; orders are acknowledged and never filled.
+`python -m benchmarks.live.exchange` prints its URL.
 """
 
 import argparse
@@ -33,6 +34,9 @@ from hatmanifesto.loopback.text import price_text
 MS = 1_000_000
 BOOK_NS = 500 * MS
 SO_TIMESTAMPNS = 35
+SO_TIMESTAMPING = 37
+TX_SOFTWARE, SOFTWARE, ONLY_THE_STAMP = 1 << 1, 1 << 4, 1 << 11
+_STAMP_IT = [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("I", TX_SOFTWARE))]
 _TIMESPEC = struct.Struct("@ll")
 ENDS_BEFORE = 5
 """Messages before a change at which the coin's orders end, where the venue ends them."""
@@ -109,21 +113,33 @@ class Peer:
         self.kinds: set[str] = set()
         self.users: set[str] = set()
 
-    def send(self, data: bytes) -> int:
-        """Write all of it, and return when that began, ns since 1970.
-
-        A reader that does not keep up is waited for a little, one that is gone is given up.
-        """
+    def send(self, data: bytes) -> None:
+        """Write all of it. A reader that does not keep up is waited for a little, one that is gone is given up."""
         view = memoryview(data)
-        began_ns = time.time_ns()
         while view:
             try:
                 view = view[self.link.send(view) :]
             except BlockingIOError:
                 select.select([], [self.link], [], 5.0)
             except OSError:
-                break  # its end is read next
-        return began_ns
+                return  # its end is read next
+
+    def send_stamped(self, data: bytes) -> int:
+        """Write a message, and return when its bytes went out, ns since 1970."""
+        began_ns = time.time_ns()
+        try:
+            written = self.link.sendmsg([data], _STAMP_IT)
+        except OSError:  # a full buffer: this one counts from when it should have gone
+            written = 0
+        self.send(data[written:])
+        return self.sent_ns() or began_ns
+
+    def sent_ns(self) -> int:
+        """Return the kernel's stamp of what was sent, 0 when there is none (yet)."""
+        try:
+            return _stamp(self.link.recvmsg(64, 512, socket.MSG_ERRQUEUE)[1])
+        except OSError:
+            return 0
 
     def tell(self, payload: bytes) -> None:
         """Send one text message."""
@@ -157,9 +173,9 @@ def unframe(data: bytes) -> tuple[int, bytes, bytes] | None:
 
 
 def _stamp(notes: list[tuple[int, int, bytes]]) -> int:
-    """Return the kernel's stamp of what was received, ns since 1970; of the last of it, when several came together."""
+    """Return the kernel's stamp of what was sent or received, ns since 1970; of the last, if several came together."""
     for level, kind, data in notes:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+        if level == socket.SOL_SOCKET and kind in (SO_TIMESTAMPNS, SO_TIMESTAMPING):
             seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
             return int(seconds) * 1_000_000_000 + int(nanoseconds)
     return time.time_ns()
@@ -241,11 +257,11 @@ class Exchange:
             self.late_ns.append(late)
             coin.first_due = True
             bid = coin.instrument.price_text(coin.base + coin.place * coin.step)
-            coin.waiting[bid] = 0
-        for peer in readers:
-            began_ns = peer.send(data)
-            if change:
-                coin.changed_ns = coin.waiting[bid] = began_ns
+            for peer in readers:
+                coin.changed_ns = coin.waiting[bid] = peer.send_stamped(data)
+        else:
+            for peer in readers:
+                peer.send(data)
         if now >= self.book_due_ns:
             self.book_due_ns = now + BOOK_NS // len(self.coins)
             self.book_at = (self.book_at + 1) % len(self.coins)
@@ -264,11 +280,15 @@ class Exchange:
             made.setblocking(False)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, SOFTWARE | ONLY_THE_STAMP)
             self.peers[made] = Peer(made)
             return
         peer = self.peers[link]
         try:
-            data, notes, _, _ = link.recvmsg(1 << 18, 64)
+            data, notes, _, _ = link.recvmsg(1 << 18, 256)
+        except BlockingIOError:
+            peer.sent_ns()  # a stamp that came late woke us up
+            return
         except OSError:
             data, notes = b"", []
         if not data:

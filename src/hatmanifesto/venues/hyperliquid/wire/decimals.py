@@ -9,7 +9,7 @@ from typing import Final
 from hatmanifesto.model.money import MAX_AMOUNT, format_decimal, parse_decimal
 
 MAX_DECIMALS: Final = 8
-_REMEMBERED: Final = 1 << 15
+_REMEMBERED: Final = 1 << 12
 
 
 class Units:
