@@ -109,6 +109,16 @@ def test_a_policy_that_does_not_weigh_says_so(tmp_path: Path) -> None:
     assert asked(str(tmp_path), "--why", "--count", "2")["orders"][0]["why"] == []
 
 
+def test_of_a_session_s_folder_the_newest_journal_is_told(run: Path, tmp_path: Path) -> None:
+    journals = tmp_path / "journal"
+    journals.mkdir()
+    (journals / "00000002.journal").write_bytes((run / "journal").read_bytes())
+    (journals / "00000001.journal").write_text("an older one")
+    (journals / "00000003.journal").touch()  # a session that has written nothing yet
+    assert asked(str(tmp_path), "--why", "--count", "3")["orders"] == asked(str(run), "--why", "--count", "3")["orders"]
+    assert asked("--why", "--count", "3", "--folder", str(tmp_path))["path"].endswith("00000002.journal")
+
+
 def test_what_cannot_be_shown_is_an_error_with_a_remedy(run: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no journal, but long enough for the header of one, so that it is read at all")
     for words in ([str(tmp_path)], [str(tmp_path / "none")], [str(tmp_path / "text")], [str(run), "--order", "7"]):

@@ -127,6 +127,20 @@ def test_a_bankrupt_account_is_closed_against_the_other_side() -> None:
     assert float(value(desk, 1)) > 1_000
 
 
+def test_who_gained_most_on_most_leverage_is_deleveraged_first_and_the_next_only_for_the_rest() -> None:
+    """The worked example of docs/fees-and-margin.md: 60,000 to 54,000, shorts of 0.1 and 0.2 BTC on 1,000 each."""
+    desk = Desk(usdc=1_000)
+    desk.order(True, "0.25", "60010", "Ioc")
+    for who, size in ((1, "0.1"), (2, "0.2")):
+        desk.order(False, size, "59990", "Ioc", who=who)
+    desk.move("BTC", 54_000)  # the long's account is worth about -500
+    # ranks: 1.111 x 5,400 / 1,600 = 3.8 and 1.111 x 10,800 / 2,200 = 5.5
+    desk.block()
+    assert desk.position(2) is None
+    assert desk.position(1)["szi"] == "-0.05"
+    assert desk.told("fills", 1)[-1]["dir"] == "Auto-Deleveraging"
+
+
 def test_an_isolated_position_is_liquidated_alone() -> None:
     desk = Desk(usdc=10_000)
     desk.send({"type": "updateLeverage", "asset": BTC, "isCross": False, "leverage": 40})

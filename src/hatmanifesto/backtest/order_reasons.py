@@ -101,10 +101,16 @@ class Reasons(NamedTuple):
 
 
 def journal_of(place: Path) -> Path:
-    """Return the journal of a run's folder, or the file itself. UserError when there is none."""
+    """Return the journal of a run's folder, the newest one of a session's folder, or the file itself.
+
+    UserError when there is none.
+    """
     found = place / "journal" if place.is_dir() else place
+    if found.is_dir():
+        # a session's folder has one file each time it was started; their names sort as they followed each other
+        found = max((one for one in found.glob("*.journal") if one.stat().st_size), default=found)
     if not found.is_file():
-        raise UserError(f"there is no journal at {place}", "name a run's folder or its journal")
+        raise UserError(f"there is no journal at {place}", "name a run's or a session's folder, or a journal")
     return found
 
 

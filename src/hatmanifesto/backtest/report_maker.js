@@ -14,7 +14,9 @@ table("beside", ["", ...names.map(n => n + " fills")], [
   ["two-sided within 10 bps, share of time", "quote_uptime_within_10_bps", v => pct(v)], ["at the best on either side, share of time", "time_at_best_either", v => pct(v)],
   ["half-spread captured at the fill, bps", "spread_captured_bps", bps], ["markout after 1 s, bps", "markout_1s_bps", bps], ["markout after 5 s, bps", "markout_5s_bps", bps],
   ["markout after 30 s, bps", "markout_30s_bps", bps], ["markout after 5 min, bps", "markout_5min_bps", bps],
-  ["average fee, bps", "average_fee_bps", bps], ["implementation shortfall, bps (negative: a gain)", "shortfall_bps", bps], ["cancels sent for each fill", "cancel_to_fill", bps],
+  ["adverse selection within 5 s, bps", "adverse_selection_5s_bps", bps], ["average fee, bps", "average_fee_bps", bps], ["rebate, bps of maker notional", "rebate_bps", bps],
+  ["implementation shortfall, bps (negative: a gain)", "shortfall_bps", bps], ...["delay", "spread", "impact", "opportunity", "fees"].map(part => ["\u2003of it " + part, "shortfall_" + part + "_bps", bps]),
+  ["cancels sent for each fill", "cancel_to_fill", bps],
 ].map(([label, key, show]) => [label, ...names.map(n => key === "net_pnl" ? [show(B[key][n]), sign(B[key][n])] : show(B[key][n]))]));
 $("models").textContent = names.map(n => {
   const m = S.fills_models[n], queue = Object.values(S.exchange_models).includes("queue") ? "queue model " + m.queue_model + ", " : "";

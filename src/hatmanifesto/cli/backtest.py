@@ -180,6 +180,8 @@ _MAKER_ROWS = (
     ("largest drawdown, USD", "max_drawdown", "money"),
     ("fills", "fills", "count"),
     ("traded, USD", "traded_notional", "whole"),
+    ("maker share of traded notional", "maker_ratio", "percent"),
+    ("fill rate of quotes", "fill_rate", "percent"),
     ("share of quoted size that filled", "filled_share_of_size", "percent"),
     ("two-sided within 10 bps, share of time", "quote_uptime_within_10_bps", "percent"),
     ("at the best on either side, share of time", "time_at_best_either", "percent"),
@@ -188,7 +190,14 @@ _MAKER_ROWS = (
     ("markout after 5 s, bps", "markout_5s_bps", "bps"),
     ("markout after 30 s, bps", "markout_30s_bps", "bps"),
     ("markout after 5 min, bps", "markout_5min_bps", "bps"),
+    ("adverse selection within 5 s, bps", "adverse_selection_5s_bps", "bps"),
+    ("rebate, bps of maker notional", "rebate_bps", "bps"),
     ("implementation shortfall, bps (- is a gain)", "shortfall_bps", "bps"),
+    ("  of it delay", "shortfall_delay_bps", "bps"),
+    ("  of it spread", "shortfall_spread_bps", "bps"),
+    ("  of it impact", "shortfall_impact_bps", "bps"),
+    ("  of it opportunity", "shortfall_opportunity_bps", "bps"),
+    ("  of it fees", "shortfall_fees_bps", "bps"),
     ("cancels sent for each fill", "cancel_to_fill", "ratio"),
 )
 

@@ -14,7 +14,9 @@ from hatmanifesto.cli.output import JsonOption, Output, command
 def orders(
     place: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN_OR_JOURNAL", help="A run's folder, or a journal; left out: the running session."),
+        typer.Argument(
+            metavar="RUN_OR_JOURNAL", help="A run's or session's folder, or a journal; left out: the running session."
+        ),
     ] = None,
     why: Annotated[bool, typer.Option("--why", help="Say why each was sent, kept and cancelled.")] = False,
     order: Annotated[int, typer.Option("--order", help="Only this order id.", min=0)] = 0,
@@ -30,10 +32,11 @@ def orders(
     with command(as_json) as output:
         from hatmanifesto.backtest.order_reasons import journal_of, read_reasons
 
-        if place is None:
+        if place is None and not why and not order:
             live_orders(output, folder)
             return
-        path = journal_of(place)
+        # what a running session has decided is in its journal as soon as it has been sent
+        path = journal_of(place if place is not None else running(folder))
         found = read_reasons(path, order=order, count=count)
         rows = found.orders
         if not why:

@@ -1,8 +1,7 @@
 """The policy `expected_value`: post or take by expected value, escalate by age, keep queue places, within budgets.
 
-Sources: maker or taker, Perold's implementation shortfall (1988): post iff P(2h + f_t - f_m - A) > (1 - P)D. Queue
-value, Moallemi and Yuan (2016): keep while the value of the position is at least that of queueing again. Everything it
-learns from is in the journal (views, order events, fills), so a replay decides the same.
+Maker or taker by `valuation`. Queue value, Moallemi and Yuan (2016): keep while the value of the position is at least
+that of queueing again.
 """
 
 from typing import Final, final
@@ -14,13 +13,14 @@ from hatmanifesto.core.maker_router import MakerRouter
 from hatmanifesto.core.portfolio import Desk
 from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.routing.budget import Budget
-from hatmanifesto.core.routing.estimates import AdverseSelection, Average, MarketEstimates, Odds
 from hatmanifesto.core.routing.exits import ExitGuard
-from hatmanifesto.core.routing.fixed_point import PPB, PPM, bounded, share
-from hatmanifesto.core.routing.intents import Intent, cap_price, improved_price, next_change, stage_at, touch_price
-from hatmanifesto.core.routing.queue_tracker import QueueTracker, Tracked, ahead_at
+from hatmanifesto.core.routing.fixed_point import bounded
+from hatmanifesto.core.routing.intents import cap_price, improved_price, next_change, stage_at, touch_price
+from hatmanifesto.core.routing.queue_tracker import Tracked, ahead_at
 from hatmanifesto.core.routing.rules import Rules
 from hatmanifesto.core.routing.shaping import add_layers, passive_price, skew_of
+from hatmanifesto.core.routing.terms import Terms
+from hatmanifesto.core.routing.valuation import Valuation
 from hatmanifesto.core.strategy import MAX_QUOTES, Quote, Quotes, View
 from hatmanifesto.model.order import (
     HIGH,
@@ -64,54 +64,6 @@ from hatmanifesto.model.routing import (
     WITHDRAW,
 )
 
-_LARGEST_RATIO: Final = 10 * PPM
-
-
-@final
-class Terms:
-    """The terms of one decision, as its `route` record has them."""
-
-    def __init__(self) -> None:
-        self.stage: int = 0
-        self.age_ns: int = 0
-        self.chance: int = 0
-        self.saved: int = 0
-        self.fee_saved: int = 0
-        self.adverse: int = 0
-        self.opportunity: int = 0
-        self.value: int = 0
-        self.other: int = 0
-        self.ahead: int = 0
-        self.limit: int = 0
-
-    def copy(self, other: "Terms") -> None:
-        """Take over another decision's terms."""
-        self.stage = other.stage
-        self.age_ns = other.age_ns
-        self.chance = other.chance
-        self.saved = other.saved
-        self.fee_saved = other.fee_saved
-        self.adverse = other.adverse
-        self.opportunity = other.opportunity
-        self.value = other.value
-        self.other = other.other
-        self.ahead = other.ahead
-        self.limit = other.limit
-
-    def clear(self) -> None:
-        """Forget the last decision."""
-        self.stage = 0
-        self.age_ns = 0
-        self.chance = 0
-        self.saved = 0
-        self.fee_saved = 0
-        self.adverse = 0
-        self.opportunity = 0
-        self.value = 0
-        self.other = 0
-        self.ahead = 0
-        self.limit = 0
-
 
 @final
 class ExpectedValueRouter(MakerRouter):
@@ -124,25 +76,14 @@ class ExpectedValueRouter(MakerRouter):
         self.own: Final[Budget] = own
         self.account: Final[Budget] = account
         self.routed: Final[Quotes] = Quotes()
-        self.market: Final[MarketEstimates] = MarketEstimates(rules.half_life_ns, rules.turnover_ns)
-        self.adverse: Final[AdverseSelection] = AdverseSelection(
-            rules.adverse_ppb, rules.prior_weight, rules.markout_ns
-        )
-        self.order_odds: Final[Odds] = Odds(rules.prior_weight)
-        self.intent_odds: Final[Odds] = Odds(rules.prior_weight)
-        self.drift: Final[Average] = Average(rules.drift_ppm, rules.prior_weight)
-        self.queue: Final[QueueTracker] = QueueTracker()
+        self.values: Final[Valuation] = Valuation(rules, view)
         self.guard: Final[ExitGuard] = ExitGuard(rules)
-        self.intents: Final[list[Intent]] = [Intent() for _ in range(4)]
-        self.terms: Final[Terms] = Terms()
         # of each routed quote: the verdict by which it may be placed, and an urgent one's terms
         self._verdicts: Final[list[int]] = [0] * MAX_QUOTES
         self._decided: Final[list[Terms]] = [Terms() for _ in range(MAX_QUOTES)]
         self._held: Final[list[int]] = [0] * MAX_QUOTES
         self._recorder: Recorder | None = None
-        self._fee_saved: int = 0
         self._desk_index: int = 0
-        self._raw_chance: int = 0
 
     def attach(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -155,24 +96,24 @@ class ExpectedValueRouter(MakerRouter):
         routed = self.routed
         routed.count = 0
         instrument = desk.holding.instrument
-        self._fee_saved = int(instrument.taker_fee) - int(instrument.maker_fee)
+        self.values.fee_saved = int(instrument.taker_fee) - int(instrument.maker_fee)
         self._desk_index = int(desk.index)
         now = int(self.view.now_ns)
-        self._learn(desk, now)
+        self.values.learn(desk, now)
         self.own.refill(now)
         self.account.refill(now)
         verdict = self.guard.check(desk, self.view)
         if verdict != 0:
-            self.terms.clear()
-            self.terms.value = self.guard.profit
+            self.values.terms.clear()
+            self.values.terms.value = self.guard.profit
             self._explain(verdict, 0, int(self.view.mark_price), int(desk.position.size), 0)
         if self._book_is_whole(now):
             self._want(desk, quotes, now)
         self._match(desk)
         self._place(desk)
-        for intent in self.intents:
+        for intent in self.values.intents:
             if intent.active and not intent.wanted:
-                self._end_trial(intent, False)
+                self.values.end_trial(intent, False)
                 intent.active = False
         return routed
 
@@ -180,79 +121,6 @@ class ExpectedValueRouter(MakerRouter):
         view = self.view
         fresh = now - int(view.book_ts_ns) <= self.rules.max_book_age_ns
         return view.bid_price > 0 and view.ask_price > view.bid_price and fresh
-
-    # -- learning ---------------------------------------------------------------------------------
-
-    def _learn(self, desk: Desk, now: int) -> None:
-        """Update every estimate from this view and from what own orders did since the last one."""
-        twice_mid_before = self.market.twice_mid
-        self.queue.update(desk, self.view)
-        for item in self.queue.ended:
-            self._note_fills(item, now, twice_mid_before)
-            self._score(item, now)
-        for item in self.queue.items:
-            self._note_fills(item, now, twice_mid_before)
-            self._score(item, now)
-            item.served = -1
-        self.market.take(self.view)
-        for item in self.queue.items:
-            if item.predicted < 0 and item.since_ns == now and item.maker:
-                item.predicted = self._chance(
-                    item.side, item.price, self._ahead(item), int(item.order.size), self.rules.quote_horizon_ns
-                )
-        self.adverse.take(now, self.market.twice_mid)
-        for intent in self.intents:
-            intent.wanted = False
-            if intent.active and intent.predicted >= 0 and now - intent.start_ns >= intent.horizon_ns:
-                self._end_trial(intent, True)
-
-    def _note_fills(self, item: Tracked, now: int, twice_mid_before: int) -> None:
-        if not item.same() or not item.maker:
-            return
-        filled = int(item.order.filled)
-        if filled > item.seen_filled:
-            intent = self._intent(item.side, item.reduce_only)
-            if intent.active:
-                intent.maker_filled += filled - item.seen_filled
-            item.seen_filled = filled
-            self.adverse.note_fill(now, item.side, twice_mid_before)
-
-    def _score(self, item: Tracked, now: int) -> None:
-        """Score the chance of one order: a hit is whole within the quote horizon, a miss is too late or repriced."""
-        if item.predicted < 0 or not item.same():
-            return
-        order = item.order
-        if order.filled >= order.size:
-            self.order_odds.observe(item.predicted, True)
-        elif now - item.since_ns >= self.rules.quote_horizon_ns or (
-            not order.live() and (order.cancel_reason == CANCEL_REPRICE or order.cancel_reason == CANCEL_ESCALATE)
-        ):
-            self.order_odds.observe(item.predicted, False)
-        elif order.live():
-            return
-        item.predicted = -1
-
-    def _end_trial(self, intent: Intent, whole: bool) -> None:
-        """Score what was predicted at the intent's start: filled as a maker for the larger half, or drifted away.
-
-        One that ended before its time (`whole` False) counts only when it was filled.
-        """
-        if intent.predicted < 0:
-            return
-        predicted = intent.predicted
-        intent.predicted = -1
-        if 2 * intent.maker_filled >= intent.size:
-            self.intent_odds.observe(predicted, True)
-        elif whole:
-            self.intent_odds.observe(predicted, False)
-            if intent.deviation > 0 and intent.arrival_twice_mid > 0:
-                side = 1 if intent is self.intents[0] or intent is self.intents[2] else -1
-                before = intent.arrival_twice_mid
-                moved = share(side * (self.market.twice_mid - before), before, PPB)
-                self.drift.observe(bounded(share(moved, intent.deviation, PPM), _LARGEST_RATIO))
-
-    def _intent(self, side: int, reduce_only: bool) -> Intent:
-        return self.intents[(0 if side > 0 else 1) + (2 if reduce_only else 0)]
 
     # -- what is wanted ---------------------------------------------------------------------------
 
@@ -269,7 +137,7 @@ class ExpectedValueRouter(MakerRouter):
         reducing_only = self.guard.reducing_only(now)
         if reducing_only:
             self._wake_at(self.guard.resume_ns)
-        shift = skew_of(self.rules, desk, view, self.market.lean(self.rules.imbalance_lean_ppb))
+        shift = skew_of(self.rules, desk, view, self.values.market.lean(self.rules.imbalance_lean_ppb))
         for at in range(quotes.count):
             quote = quotes.items[at]
             if reducing_only and not quote.reduce_only:
@@ -322,35 +190,37 @@ class ExpectedValueRouter(MakerRouter):
         view = self.view
         instrument = desk.holding.instrument
         rules = self.rules.urgency(urgency)
-        intent = self._intent(side, reduce_only)
+        intent = self.values.intent(side, reduce_only)
         if not intent.active:
-            intent.begin(now, self.market.twice_mid, size)
+            intent.begin(now, self.values.market.twice_mid, size)
         intent.wanted = True
         age = now - intent.start_ns
         stage = stage_at(age, rules)
-        own_best = self._own_best(side, reduce_only)
+        own_best = self.values.own_best(side, reduce_only)
         touch = touch_price(instrument, view, side, own_best, self.rules.improve_inside)
         price = wanted
         if stage == IMPROVING:
             price = improved_price(wanted, touch, age, rules, int(instrument.tick_at(touch)), side)
         elif stage >= TOUCH and (touch - wanted) * side > 0:
             price = touch
-        lean = self.market.lean(self.rules.imbalance_lean_ppb)
+        lean = self.values.market.lean(self.rules.imbalance_lean_ppb)
         if lean * side < 0:
             price += lean  # the market is expected to come: no need to stand before it
         price = passive_price(instrument, view, side, price)
-        reference = self.market.twice_mid if reduce_only else intent.arrival_twice_mid
+        reference = self.values.market.twice_mid if reduce_only else intent.arrival_twice_mid
         cap = cap_price(instrument, side, reference, rules.cap_ppb)
         if (price - cap) * side > 0:
             price = cap
         if price <= 0 or cap <= 0:
             return
         remaining = max(1, rules.take_after_ns - age)
-        self._weigh(side, price, size, self._ahead_of(side, price, reduce_only), remaining, rules.weight_percent, True)
-        terms = self.terms
+        self.values.weigh(
+            side, price, size, self.values.ahead_of(side, price, reduce_only), remaining, rules.weight_percent, True
+        )
+        terms = self.values.terms
         if intent.predicted < 0 and intent.maker_filled == 0 and age == 0:
-            intent.predicted = self._raw_chance
-            intent.deviation = self.market.deviation(remaining)
+            intent.predicted = self.values.raw_chance
+            intent.deviation = self.values.market.deviation(remaining)
             intent.horizon_ns = remaining
         verdict = POST_VALUE
         if stage == TAKER:
@@ -362,7 +232,7 @@ class ExpectedValueRouter(MakerRouter):
             verdict = BEYOND_CAP
         intent.taking = verdict == TAKE_VALUE or verdict == TAKE_AGE
         if verdict == TAKE_VALUE and intent.predicted >= 0:
-            self.intent_odds.forget(intent.predicted)  # what posting would have come to will not be known
+            self.values.intent_odds.forget(intent.predicted)  # what posting would have come to will not be known
             intent.predicted = -1
         added = routed.count
         if intent.taking:
@@ -388,71 +258,12 @@ class ExpectedValueRouter(MakerRouter):
         if self.view.now_ns < due < self.wake_ns:
             self.wake_ns = due
 
-    def _own_best(self, side: int, reduce_only: bool) -> int:
-        """Return the best price of the desk's maker orders of that kind that are first in their queue, 0: none."""
-        best = 0
-        for item in self.queue.items:
-            if not item.maker or item.side != side or item.reduce_only != reduce_only:
-                continue
-            if item.ahead > 0 or item.order.state == CANCEL_PENDING:
-                continue
-            if best == 0 or (item.price - best) * side > 0:
-                best = item.price
-        return best
-
-    def _ahead_of(self, side: int, price: int, reduce_only: bool) -> int:
-        """Return the size ahead at a price: of the own order there, else of a new one."""
-        for item in self.queue.items:
-            if not item.maker or item.side != side or item.reduce_only != reduce_only:
-                continue
-            if item.price == price and item.order.state != CANCEL_PENDING:
-                return self._ahead(item)
-        return ahead_at(self.view, side, price)
-
-    def _ahead(self, item: Tracked) -> int:
-        """Return all that would trade before an own order: better levels, then its own queue."""
-        better = ahead_at(self.view, item.side, item.price + item.side)
-        return better + item.ahead
-
-    # -- what it is worth -------------------------------------------------------------------------
-
-    def _weigh(
-        self, side: int, price: int, size: int, ahead: int, horizon_ns: int, weight_percent: int, intent: bool
-    ) -> None:
-        """Work out the terms of posting at a price: value = P(saved + fees - A), other = (1 - P)D, in ppb."""
-        market = self.market
-        rules = self.rules
-        terms = self.terms
-        terms.clear()
-        raw = self._chance(side, price, ahead, size, horizon_ns)
-        self._raw_chance = raw
-        chance = self.intent_odds.corrected(raw) if intent else self.order_odds.corrected(raw)
-        drift = share(self.drift.value() * market.deviation(horizon_ns), PPM, 1)
-        drift += share(side * market.imbalance() * rules.imbalance_drift_ppb, PPM, 1)
-        terms.chance = chance
-        terms.ahead = ahead
-        terms.saved = market.distance(side, price)
-        terms.fee_saved = self._fee_saved
-        terms.adverse = self.adverse.mean.value()
-        terms.opportunity = share(drift * weight_percent, 100, 1)
-        terms.value = share(chance * (terms.saved + terms.fee_saved - terms.adverse), PPM, 1)
-        terms.other = share((PPM - chance) * terms.opportunity, PPM, 1)
-
-    def _chance(self, side: int, price: int, ahead: int, size: int, horizon_ns: int) -> int:
-        tick = int(self.view.instrument.tick_at(price))
-        return self.market.fill_chance(side, price, tick, ahead, size, horizon_ns, self.rules.fill_scale_ppm)
-
-    def _worth(self, side: int, price: int, size: int, ahead: int) -> int:
-        """Return the value of a quote that rests at a price with so much ahead."""
-        self._weigh(side, price, size, ahead, self.rules.quote_horizon_ns, 0, False)
-        return self.terms.value
-
     # -- what works against what is wanted --------------------------------------------------------
 
     def _match(self, desk: Desk) -> None:
         """Find for every working order the quote it serves; cancel what serves none, as far as the budget allows."""
         routed = self.routed
-        items = self.queue.items
+        items = self.values.queue.items
         for item in items:
             if item.maker and item.order.state != CANCEL_PENDING:
                 self._serve_exactly(item)
@@ -475,7 +286,7 @@ class ExpectedValueRouter(MakerRouter):
                 distance = -distance
             verdict = 0
             if distance <= self.rules.refresh_tolerance:
-                self.terms.clear()
+                self.values.terms.clear()
                 verdict = KEEP_TOLERANCE
             elif not urgent and self._queue_is_worth_more(item, quote) and distance <= self.rules.max_keep:
                 verdict = KEEP_QUEUE
@@ -485,7 +296,7 @@ class ExpectedValueRouter(MakerRouter):
                     item,
                     CANCEL_ESCALATE if urgent else CANCEL_REPRICE,
                     ESCALATE if urgent else REPRICE,
-                    harmless or self.market.edge_to_mid(item.side, item.price) < 0,
+                    harmless or self.values.market.edge_to_mid(item.side, item.price) < 0,
                 )
                 if done:
                     continue
@@ -541,10 +352,12 @@ class ExpectedValueRouter(MakerRouter):
     def _queue_is_worth_more(self, item: Tracked, quote: Quote) -> bool:
         """Compare the order's place with a new one at the wanted price; leave the terms of the order's place."""
         remaining = int(item.order.remaining())
-        again = self._worth(item.side, int(quote.price), remaining, ahead_at(self.view, item.side, int(quote.price)))
+        again = self.values.worth(
+            item.side, int(quote.price), remaining, ahead_at(self.view, item.side, int(quote.price))
+        )
         again -= self.rules.cancel_cost_ppb
-        kept = self._worth(item.side, item.price, remaining, self._ahead(item))
-        self.terms.other = again
+        kept = self.values.worth(item.side, item.price, remaining, self.values.ahead(item))
+        self.values.terms.other = again
         return kept >= again
 
     def _reduces(self, desk: Desk, item: Tracked) -> bool:
@@ -556,7 +369,7 @@ class ExpectedValueRouter(MakerRouter):
         if state != 0 and not item.reduce_only:
             reason = CANCEL_STOP_LOSS if state == STOP_LOSS else CANCEL_TAKE_PROFIT
         if verdict == WITHDRAW or verdict == ESCALATE:
-            self.terms.clear()
+            self.values.terms.clear()
         flags = int(pack_side_flags(item.side, item.order.time_in_force, item.reduce_only, item.order.purpose))
         if not harmless and not (self.own.allows(True) and self.account.allows(True)):
             if item.verdict != HOLD_CANCELS:
@@ -598,7 +411,7 @@ class ExpectedValueRouter(MakerRouter):
             if not reduces and not (self.own.allows(False) and self.account.allows(False)):
                 if self._held[at] != HOLD_ACTIONS:
                     self._held[at] = HOLD_ACTIONS
-                    self.terms.clear()
+                    self.values.terms.clear()
                     self._explain(HOLD_ACTIONS, 0, int(quote.price), int(missing), int(quote.side_flags))
                 continue
             self._held[at] = 0
@@ -615,7 +428,7 @@ class ExpectedValueRouter(MakerRouter):
         """
         total: i64 = 0
         strict = urgency_of(quote.side_flags) != NO_URGENCY or quote.reduce_only
-        for item in self.queue.items:
+        for item in self.values.queue.items:
             if item.side != quote.side or item.served >= 0:
                 continue
             state = item.order.state
@@ -631,19 +444,19 @@ class ExpectedValueRouter(MakerRouter):
         side = int(quote.side)
         price = int(quote.price)
         if urgency_of(quote.side_flags) != NO_URGENCY:
-            self.terms.copy(self._decided[at])
+            self.values.terms.copy(self._decided[at])
         elif quote.time_in_force == POST_ONLY:
-            self._worth(side, price, size, ahead_at(self.view, side, price))
+            self.values.worth(side, price, size, ahead_at(self.view, side, price))
         else:
-            self.terms.clear()
-            self.terms.limit = price
+            self.values.terms.clear()
+            self.values.terms.limit = price
         self._explain(self._verdicts[at], 0, price, size, int(quote.side_flags))
 
     def _explain(self, verdict: int, order_id: int, price: int, size: int, side_flags: int) -> None:
         recorder = self._recorder
         if recorder is None:
             return
-        terms = self.terms
+        terms = self.values.terms
         urgency = int(urgency_of(side_flags))
         fields = vec[i64](capacity=19)
         for value in (
