@@ -240,8 +240,32 @@ def test_a_file_of_faults_names_every_mistake(tmp_path: Path) -> None:
     file.write_text("drop_message = 2\nlose_message = 1\n")
     with pytest.raises(UserError, match=r"drop_message: .*; lose_message: Extra inputs are not permitted"):
         load_faults(file)
+    file.write_text("stale_books = [[5.0, 5.0]]\n")
+    with pytest.raises(UserError, match="a span must end after it begins, not at 5 after 5"):
+        load_faults(file)
     file.write_text("seed = \n")
     with pytest.raises(UserError, match="is no TOML"):
         load_faults(file)
     with pytest.raises(UserError, match="cannot read"):
         load_faults(tmp_path / "none.toml")
+
+
+def test_the_example_names_every_fault() -> None:
+    example = Path(__file__).parents[2] / "examples" / "faults.toml"
+    settings = load_faults(example).settings
+    assert settings.model_fields_set == set(FaultSettings.model_fields)
+
+
+def test_only_post_only_orders_are_taken_after_an_upgrade() -> None:
+    async def story(stage: Stage) -> None:
+        body = signed_order(stage)
+        status, text = await post(stage, "/exchange", body)
+        assert (status, '"resting"' in text) == (200, True)
+        desk = Desk.__new__(Desk)
+        desk.now_ms = desk._nonce = body["nonce"] + 1
+        order = {**body["action"]["orders"][0], "t": {"limit": {"tif": "Gtc"}}}
+        action = {"type": "order", "orders": [order], "grouping": "na"}
+        status, text = await post(stage, "/exchange", desk.body(action, stage.accounts[0].agent_key))
+        assert (status, "Only post-only orders allowed immediately after network upgrade" in text) == (200, True)
+
+    play(story, faults=faults(post_only=[(0, 3600)]))

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import json
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from hatmanifesto.loopback.info.answers import ANSWERS, answer
 from hatmanifesto.loopback.signer import Malformed, Refused, canonical_number, read_envelope
@@ -53,6 +54,53 @@ ACTION = st.fixed_dictionaries(
     {"type": st.sampled_from([*ACTIONS, *SIGNED_FIELDS])},
     optional={**dict.fromkeys(FIELDS, JSON), "orders": st.lists(ORDER | JSON, max_size=3)},
 )
+TEXTS = st.sampled_from(["", "0", "1", "0.01", "-1", "50000", "1e3", "USDC", "spot", "xyz", "0x" + "a" * 40]) | st.text(
+    max_size=12
+)
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Return values of a field's type, so that what is signed can be read."""
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        return st.integers(-3, 5) | st.integers(-(1 << 63), (1 << 64) - 1)
+    if kind is str:
+        return TEXTS
+    if kind is type(None):
+        return st.none()
+    origin, inner = get_origin(kind), [each for each in get_args(kind) if each is not msgspec.UnsetType]
+    if origin is list:
+        return st.lists(values(inner[0]), max_size=3)
+    if origin is Literal:
+        return st.sampled_from(inner)
+    if inner:
+        return st.one_of([values(each) for each in inner])
+    needed = {field.encode_name: values(field.type) for field in fields(kind) if field.required}
+    optional = {field.encode_name: values(field.type) for field in fields(kind) if not field.required}
+    tag = kind.__struct_config__.tag
+    return st.fixed_dictionaries(needed | ({"type": st.just(tag)} if tag else {}), optional=optional)
+
+
+SIGNABLE = st.one_of([values(kind) for kind in get_args(Action)])
+OF_USERS = st.one_of(
+    [
+        st.tuples(
+            st.just(kind),
+            st.fixed_dictionaries(
+                {
+                    name: {"bool": st.booleans(), "uint64": st.integers(0, 1 << 40)}.get(
+                        form, TEXTS if form == "string" else st.from_regex(r"0x[0-9a-fA-F]{40}", fullmatch=True)
+                    )
+                    for form, name in signed
+                    if name not in ("time", "nonce")
+                }
+            ),
+        )
+        for kind, (_, signed) in SIGNED_FIELDS.items()
+        if kind != "multiSig"
+    ]
+)
 PART = st.from_regex(r"0x[0-9a-f]{1,64}", fullmatch=True)
 BODY = st.fixed_dictionaries(
     {
@@ -96,6 +144,45 @@ def test_any_orders_of_a_known_account_are_answered(desk: Desk, orders: list[Any
     found = desk.send(action)
     assert found["status"] in ("ok", "err")
     assert desk.loopback.waiting == 0
+
+
+@settings(max_examples=400)
+@given(SIGNABLE, st.booleans())
+def test_any_signed_action_of_a_known_account_is_answered(desk: Desk, action: dict[str, Any], master: bool) -> None:
+    key = desk.accounts[0].key if master else desk.accounts[0].agent_key
+    try:
+        body = desk.body(action, key)
+    except (msgspec.ValidationError, OverflowError):
+        return  # nobody could sign it
+    try:
+        found = desk.submit(body)
+    except Malformed:
+        return
+    assert found["status"] in ("ok", "err")
+    assert desk.loopback.waiting == 0
+    whole(desk)
+
+
+@settings(max_examples=400)
+@given(OF_USERS)
+def test_any_action_that_a_user_signs_is_answered(desk: Desk, signed: tuple[str, dict[str, Any]]) -> None:
+    kind, told = signed
+    try:
+        found = desk.send_as_user(kind, told, who=1)
+    except Malformed:
+        return
+    assert found["status"] in ("ok", "err")
+    whole(desk)
+
+
+def whole(desk: Desk) -> None:
+    """Whatever was done, every account's books are those of its margin, and its answers can be written."""
+    for participant in desk.loopback.participants.values():
+        margin = desk.loopback.rules.of(participant.account)
+        for holding, leg in zip(participant.account.holdings, margin.legs, strict=True):
+            assert int(holding.position.size) == int(leg.position.size)
+        assert participant.spot >= 0
+    json.dumps([desk.ask("clearinghouseState"), desk.ask("webData2", 1), desk.ask("twapHistory")])
 
 
 @settings(max_examples=200)

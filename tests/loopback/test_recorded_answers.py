@@ -26,11 +26,11 @@ OPTIONAL = frozenset(
         "onlyIsolated",
         "growthMode",
         "lastGrowthModeChangeTime",
+        "tokenToAvailableAfterMaintenance",  # of spot wallets: only of unified accounts
     }
 )
 SINCE = {
     # fields that the venue has had since the older recordings were made
-    "allMids": (),
     "meta": ("marginTableId", "marginTables", "collateralToken"),
     "frontendOpenOrders": ("cloid",),
     "openOrders": ("origSz", "reduceOnly"),
@@ -163,6 +163,10 @@ def questions() -> dict[str, tuple[str, dict[str, Any]]]:
         "info.portfolio[account]": ("portfolio", {}),
         "info.user_funding_history[account]": ("userFunding", {}),
         "info.query_order_by_cloid": ("orderStatus", {"oid": CLOID.to_raw()}),
+        "info.spot_user_state[account]": ("spotClearinghouseState", {}),
+        "info.query_order_by_oid": ("orderStatus", {"oid": CLOID.to_raw()}),
+        "info.all_mids": ("allMids", {}),
+        "info.perp_dexs": ("perpDexs", {}),
         "info.spot_meta": ("spotMeta", {}),
         "info.spot_meta_and_asset_ctxs": ("spotMetaAndAssetCtxs", {}),
     }
@@ -183,9 +187,15 @@ def test_answers_have_the_fields_of_answers_recorded_in_june_2026(
         if more.get("user") == "agent":
             more = {"user": eth_account.Account.from_key(lived.account.agent_key).address}
         compared += 1
-        found += differences(shape(lived.ask(kind, **more)), shape(call["response"]), name, OPTIONAL)
+        ours, theirs = lived.ask(kind, **more), call["response"]
+        if kind == "allMids":
+            ours, theirs = mids(ours), mids(theirs)
+        elif kind == "perpDexs":  # ours is the first one alone, which the venue shows as null
+            assert ours[0] is theirs[0] is None
+            continue
+        found += differences(shape(ours), shape(theirs), name, OPTIONAL)
     assert found == []
-    assert compared >= 19
+    assert compared >= 22
 
 
 def test_answers_have_the_fields_of_the_official_sdks_recorded_answers(lived: Lived, shared_dir: Path) -> None:
@@ -198,13 +208,18 @@ def test_answers_have_the_fields_of_the_official_sdks_recorded_answers(lived: Li
             continue
         ours, theirs = shape(lived.ask(kind)), shape(recorded["response"])
         if kind == "allMids":
-            ours, theirs = ours["BTC"], theirs["BTC"]
+            ours, theirs = shape(mids(lived.ask(kind), spot=False)), shape(mids(recorded["response"], spot=False))
         if kind == "userNonFundingLedgerUpdates":
             ours, theirs = deposits(lived.ask(kind)), deposits(recorded["response"])
         compared.add(kind)
         found += differences(ours, theirs, kind, OPTIONAL | frozenset(SINCE.get(kind, ())))
     assert found == []
     assert len(compared) >= 18
+
+
+def mids(found: dict[str, Any], *, spot: bool = True) -> dict[str, Any]:
+    """Return the prices of what both have: other names come and go with what is listed."""
+    return {name: found[name] for name in ("BTC", "ETH", "PURR/USDC") if spot or "/" not in name}
 
 
 def deposits(updates: list[Any]) -> Any:

@@ -71,6 +71,8 @@ def test_agents_are_approved_replaced_removed_and_expire() -> None:
     assert replaced == f"Must deposit before performing actions. User: {desk.accounts[0].address}"
     assert approve("bot", "0x" + "0" * 40) == {"type": "default"}
     assert [agent["name"] for agent in desk.ask("extraAgents")] == ["trader", "guard"]
+    assert approve("other", "0x" + "3" * 40) == "User has pending agent removal"
+    desk.pass_time(5)
     assert approve(f"late valid_until {desk.now_ms - 1}", "0x" + "3" * 40) == "Agent valid_until already expired."
     brief = "0x" + "6b" * 32
     approve(f"brief valid_until {desk.now_ms + 5_000}", PrivateKey.parse(brief).address)

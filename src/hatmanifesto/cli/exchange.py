@@ -21,7 +21,9 @@ COINS = "BTC,ETH"
 
 
 def exchange(
-    port: Annotated[int, typer.Option("--port", help="Where to listen on 127.0.0.1; 0 takes a free port.")] = 3001,
+    port: Annotated[
+        int, typer.Option("--port", help="Where to listen on 127.0.0.1; 0 takes a free port.", min=0, max=65_535)
+    ] = 3001,
     market: Annotated[
         str,
         typer.Option(

@@ -15,6 +15,8 @@ DAY_MS: Final = 86_400_000
 USUAL_DAYS: Final = 90
 MOST_DAYS: Final = 180
 _VALID_UNTIL: Final = " valid_until "
+REMOVAL_MS: Final = 5_000
+"""How long after the removal of an agent no other is approved."""
 
 OpenAccount = Callable[[str], LiveAccount]
 
@@ -73,7 +75,10 @@ class Directory:
             if old is not None:
                 del participant.agents[name]
                 self._deregister(old)
+                participant.removed_agent_ms = now_ms
             return
+        if now_ms < participant.removed_agent_ms + REMOVAL_MS:
+            raise Refused("User has pending agent removal")
         limit = NAMED_AGENTS + AGENTS_A_SUBACCOUNT * len(self.subaccounts(participant.address))
         if name and old is None and sum(1 for each in participant.agents if each) >= limit:
             raise Refused(f"Too many extra agents for cumulative volume traded. Current limit is {limit}")

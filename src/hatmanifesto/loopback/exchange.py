@@ -25,12 +25,16 @@ from hatmanifesto.simulation.live.account import LiveAccount
 from hatmanifesto.simulation.live.events import ActionAnswered
 from hatmanifesto.simulation.live.exchange import LiveExchange
 from hatmanifesto.simulation.live.floor import LiveOptions
+from hatmanifesto.venues.hyperliquid.wire import actions as wire
 
 HOUR_MS: Final = 3_600_000
 HISTORY_MS: Final = 60_000
 """Between two points of an account's history."""
 SCHEDULE_VOLUME: Final = 1_000_000 * USDC
 FOREVER_MS: Final = 1 << 42
+POST_ONLY_MS: Final = 1_000
+"""How long orders stay restricted after it was last asked for; longer than a block takes."""
+NOTHING_STAKED: Final = "Insufficient delegatable balance for priority order"
 Answered = Callable[[dict[str, Any]], None]
 """Called with an action's answer, once its block has executed it."""
 
@@ -106,6 +110,8 @@ class Loopback:
             answered(self.transfers.act_as_user(envelope, participant))
             return
         spend(participant, action, self.now_ms)
+        if self.transfers.strict and isinstance(action, wire.Order) and isinstance(action.grouping, wire.Priority):
+            raise Refused(NOTHING_STAKED)
         building = build_action(self.instruments, self._builders_of(participant), action)
         if building.answer is not None:
             answered(building.answer)
@@ -127,6 +133,10 @@ class Loopback:
         return len(self._waiting)
 
     # -- blocks -----------------------------------------------------------------------------------
+
+    def allow_only_post_only(self) -> None:
+        """Refuse other orders in the next block, as the venue does for a while after an upgrade."""
+        self.exchange.floor.post_only_until_ns = (self.now_ms + POST_ONLY_MS) * 1_000_000
 
     def set_prices(self, coin: str, mark: int, oracle: int) -> None:
         """Set a market's mark and oracle price from the next block on, price units."""

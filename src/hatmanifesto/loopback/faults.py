@@ -1,22 +1,7 @@
 """Scripted, seeded faults of the loopback exchange, for tests of clients and for drills.
 
-A file of them is TOML. Shares say how many of the things concerned are hit; spans are seconds from the start:
-
-    seed = 7
-    drop_message = 0.01          # of stream messages: lost
-    delay_message = 0.05         # late by delay_ms
-    delay_ms = 800.0
-    duplicate_message = 0.02     # sent twice
-    reorder_message = 0.02       # sent after the next one
-    disconnect = 0.0005          # the connection is cut after it
-    lost_answer = 0.01           # of actions: executed, and never answered
-    delay_answer = 0.05          # answered late by delay_ms
-    reject_signature = 0.001     # refused as if an unknown key had signed
-    http_429 = 0.01              # of HTTP requests
-    http_500 = 0.01
-    stale_books = [[10.0, 15.0]] # market data is silent, everything else goes on
-    half_open = [[30.0, 45.0]]   # connections stay up and carry nothing either way
-    clock_jumps = [[60.0, -5.0]] # the exchange's clock is put forward or back by so many seconds
+A file of them is TOML; examples/faults.toml names them all. Shares say how many of the things concerned are hit, spans
+are seconds from the start, the end not included.
 
 Every kind of fault has a generator of its own, so that the n-th message (action, request) meets the same fate whatever
 happens beside it.
@@ -30,12 +15,20 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hatmanifesto.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Span = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]
+
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if span[1] <= span[0]:
+        raise ValueError(f"a span must end after it begins, not at {span[1]:g} after {span[0]:g}")
+    return span
+
+
+Span = Annotated[tuple[Annotated[float, Field(ge=0)], float], AfterValidator(_rising)]
 Jump = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=-86_400, le=86_400)]]
 
 
@@ -58,6 +51,7 @@ class FaultSettings(BaseModel):
     http_500: Share = 0
     stale_books: tuple[Span, ...] = ()
     half_open: tuple[Span, ...] = ()
+    post_only: tuple[Span, ...] = ()
     clock_jumps: tuple[Jump, ...] = ()
 
 
@@ -146,6 +140,11 @@ class Faults:
     def half_open(self) -> bool:
         """Tell whether connections carry nothing now."""
         return self._within(self.settings.half_open)
+
+    @property
+    def post_only(self) -> bool:
+        """Tell whether only post-only orders are taken now."""
+        return self._within(self.settings.post_only)
 
     def _within(self, spans: tuple[Span, ...]) -> bool:
         if not spans:

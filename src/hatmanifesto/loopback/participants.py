@@ -72,6 +72,7 @@ class Participant:
         self.daily: dict[int, list[int]] = {}  # UTC day -> [taken, made], notional
         self.requests = 0
         self.last_over_budget_ms = 0
+        self.removed_agent_ms = -(1 << 42)
         self.funding_since_open: dict[int, int] = {}
         self.funding_since_change: dict[int, int] = {}
         self.funding_all_time: dict[int, int] = {}

@@ -116,6 +116,8 @@ class LoopbackServer:
     def block(self, now_ms: int) -> None:
         """Execute one block and send what it did."""
         self.step(now_ms)
+        if self.faults.post_only:
+            self.loopback.allow_only_post_only()
         news = self.loopback.advance(now_ms)
         self.counts["blocks"] += 1
         stale = self.faults.stale
