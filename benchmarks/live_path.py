@@ -14,7 +14,7 @@ guard, and rate limits that do not bind.
 `quote`: no order works, so new prices lead to one signed action with a buy and a sell. `requote`: two orders work, so a
 signed cancel of both goes out before it; `first` is that cancel. Each is measured with the settings as they are
 shipped, where the trader sleeps until something arrives, and `polling`: with trading.busy_poll, the trader on a core of
-its own (trading.core) and the exchange on another. The peer is hyperliquid-python-sdk on the same market: its
+its own (trading.core) and the exchange on another, and a rehearsal every 300 µs at most. The peer is hyperliquid-python-sdk on the same market: its
 WebSocket, a callback, Exchange.bulk_orders of the same two orders, which it sends over HTTP. Ours and the peer
 alternate; figures are medians over runs; warm-up does not count.
 
@@ -120,8 +120,9 @@ class Bench:
         """Start one who trades."""
         words = [self.at["url"], *more]
         kind, polling, _ = kind.partition(POLLING)
-        own = ["trading.busy_poll=true", f"trading.core={min(os.sched_getaffinity(0))}"] if polling else []
-        for change in (*own, *self.arguments.changes):
+        core = min(os.sched_getaffinity(0))
+        own = ["trading.busy_poll=true", f"trading.core={core}", 'trading.rehearse_interval="300us"']
+        for change in (*(own if polling else ()), *self.arguments.changes):
             words += ["--set", change]
         if kind == "sdk":
             return Process("sdk", self.at["url"], self.at["account"], key=self.at["agent_key"])

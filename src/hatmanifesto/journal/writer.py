@@ -87,7 +87,7 @@ class JournalWriter(RecordSink):
             raise UserError(f"cannot create {path}: {error.strerror}") from error
         self._begin(descriptor, header[32:48], first_seq, mode, sync_interval_s, write)
         try:
-            self._write_all([header])
+            self._write_all([header], len(header))
             if mode == "inline":
                 os.fsync(descriptor)
                 sync_directory(self.path)
@@ -159,7 +159,8 @@ class JournalWriter(RecordSink):
     def append(self, first_seq: int, count: int, payload: bytes) -> None:
         """Append `count` records; ValueError when they do not continue the sequence, JournalWriteError when
         this or an earlier write failed. An append of no records does nothing."""
-        self._check_usable()
+        if self._error is not None or not self._open:
+            self._check_usable()
         if first_seq != self.next_seq:
             raise ValueError(f"records from {first_seq} on were offered where {self.next_seq} is next")
         if not count and not payload:
@@ -252,12 +253,12 @@ class JournalWriter(RecordSink):
 
     def _append_group(self, first_seq: int, records: int, payload: bytes | memoryview) -> None:
         header = pack_group_header(self._digest, first_seq, records, payload)
-        self._write_all([header, payload])
+        self._write_all([header, payload], GROUP_HEADER_BYTES + len(payload))
         self._digest = header[GROUP_HEADER_BYTES - len(self._digest) :]
 
-    def _write_all(self, parts: list[bytes | memoryview]) -> None:
+    def _write_all(self, parts: list[bytes | memoryview], size: int) -> None:
         try:
-            left = sum(map(len, parts)) - self._write(self._descriptor, parts)
+            left = size - self._write(self._descriptor, parts)
             while left:  # a short write: the disk is full, or a signal came
                 rest = b"".join(parts)[-left:]
                 left -= self._write(self._descriptor, [rest])

@@ -266,8 +266,7 @@ class LiveSession:
         if self.trader.failure is not None:
             self.request_stop(f"failed: {self.trader.failure}")
             return
-        if self._poll is None:
-            self._rehearse_when_due(self.trader.turned_ns)
+        self._rehearse_when_due(self.trader.turned_ns)
         due = self.trader.next_timer_ns
         if due < self._timer_ns:  # what is due later than the timer is looked at when it fires
             if self._timer is not None:
@@ -277,8 +276,10 @@ class LiveSession:
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _idle(self) -> None:
-        """A turn of a polling loop."""
-        self._rehearse_when_due(self.clock())
+        """A turn of a polling loop: where no turn of the trader's comes, rehearsals come without."""
+        now = self.clock()
+        if now >= self._rehearsal_ns + self._rehearse_every_ns:
+            self._rehearse_when_due(now)
 
     def _rehearse_when_due(self, now: int) -> None:
         if now >= self._rehearsal_ns:

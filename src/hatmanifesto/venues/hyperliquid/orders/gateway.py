@@ -7,7 +7,7 @@ that a limit holds back are sent as soon as they may; orders are not: they are r
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +42,6 @@ from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener, Ven
 
 MS: Final = 1_000_000
 MAX_BATCH: Final = 100
-_TEXTS: Final = 4096
 _ORDER, _CANCEL, _EMERGENCY = Use.ORDER, Use.CANCEL, Use.EMERGENCY  # looked up once: an enum's names are slow
 
 
@@ -82,9 +81,6 @@ class HyperliquidGateway(VenueGateway):
         settings: OrderSettings | None = None,
     ) -> None:
         self._instruments = instruments
-        # prices around the market come again and again
-        self._price_texts = [lru_cache(_TEXTS)(rules.price_text) for rules in instruments]
-        self._size_texts = [lru_cache(_TEXTS)(rules.size_text) for rules in instruments]
         self._assets = assets
         self._user = user
         self._signer = signer
@@ -194,13 +190,13 @@ class HyperliquidGateway(VenueGateway):
             self._refuse(placements, VENUE_NOT_CONNECTED)
             return
         expires = now_ns // MS + self._good_for_ms if self._good_for_ms else 0
-        heads, assets = self._heads, self._assets
+        heads, assets, instruments = self._heads, self._assets, self._instruments
         wires = [
             OrderWire(
                 assets[instrument],
                 side > 0,
-                self._price_texts[instrument](price),
-                self._size_texts[instrument](size),
+                instruments[instrument].price_text(price),
+                instruments[instrument].size_text(size),
                 reduce_only,
                 order_type_of(tif),
                 f"{heads[EXIT if reduce_only else QUOTE]}{order_id:016x}",
