@@ -14,9 +14,9 @@ guard, and rate limits that do not bind.
 `quote`: no order works, so new prices lead to one signed action with a buy and a sell. `requote`: two orders work, so a
 signed cancel of both goes out before it; `first` is that cancel. Each is measured with the settings as they are
 shipped, where the trader sleeps until something arrives, and `polling`: with trading.busy_poll, the trader on a core of
-its own (trading.core) and the exchange on another, and a rehearsal every 300 µs at most. The peer is hyperliquid-python-sdk on the same market: its
-WebSocket, a callback, Exchange.bulk_orders of the same two orders, which it sends over HTTP. Ours and the peer
-alternate; figures are medians over runs; warm-up does not count.
+its own (trading.core) and the exchange on another, and a rehearsal every 300 µs at most. The peer is
+hyperliquid-python-sdk on the same market: its WebSocket, a callback, Exchange.bulk_orders of the same two orders, which
+it sends over HTTP. Ours and the peer alternate; figures are medians over runs; warm-up does not count.
 
 `--stages` shows where the time goes inside the trader (with stamps, so a little slower). `--soak 10m` runs one
 session for that time and prints its memory, and the exchange process's beside it.
