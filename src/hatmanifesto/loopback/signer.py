@@ -1,6 +1,8 @@
 """Whose an action is: parse, write it canonically, recover the signer as the venue does, and judge its nonce."""
 
 from bisect import insort
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,14 +27,40 @@ class Refused(Exception):  # noqa: N818 - it is what the action is
     """The whole action is refused: `status: err` and this text."""
 
 
+class Signers:
+    """Who may have signed: as testnet, as mainnet (a client signs for the network it believes in).
+
+    Recovering a signer is most of what an action costs, so the second is only looked for when the first is unknown.
+    """
+
+    def __init__(self, *recover: Callable[[], str]) -> None:
+        self._recover = list(recover)
+        self._found: list[str] = []
+
+    def __getitem__(self, at: int) -> str:
+        """Return one of them. Raises IndexError past the last, Refused when the signature is none."""
+        while len(self._found) <= at and self._recover:
+            try:
+                self._found.append(self._recover.pop(0)())
+            except ValueError:
+                raise Refused(NO_SIGNER) from None
+        return self._found[at]
+
+    def __iter__(self) -> Iterator[str]:
+        """Recover one after the other, as far as they are asked for."""
+        at = 0
+        while at < len(self._found) or self._recover:
+            yield self[at]
+            at += 1
+
+
 class Envelope(NamedTuple):
     """A signed action as it arrived. `action` is None for a user-signed one, whose plain fields are in `fields`."""
 
     action: Action | None
     fields: dict[str, Any]
     nonce: int
-    signers: tuple[str, ...]
-    """Who may have signed: as mainnet, as testnet (a client signs for the network it believes in)."""
+    signers: Signers
     vault: str | None
     expires_ms: int | None
     packed: bytes
@@ -62,13 +90,14 @@ def read_envelope(body: Any) -> Envelope:
         raise Malformed(MALFORMED) from None
     packed = action_msgpack(parsed)
     vault_bytes = None if vault is None else address_bytes(vault)
-    signers = []
-    for mainnet in (False, True):
-        try:
-            signers.append(recover_l1(packed, nonce, vault_bytes, expires, signature, mainnet=mainnet))
-        except ValueError:
-            raise Refused(NO_SIGNER) from None
-    return Envelope(parsed, action, nonce, tuple(signers), vault, expires, packed)
+    signers = Signers(
+        *(
+            partial(recover_l1, packed, nonce, vault_bytes, expires, signature, mainnet=mainnet)
+            for mainnet in (False, True)
+        )
+    )
+    signers[0]  # a signature that is none is refused here
+    return Envelope(parsed, action, nonce, signers, vault, expires, packed)
 
 
 def _user_signed(action: dict[str, Any], nonce: int, signature: Signature) -> Envelope:
@@ -76,12 +105,11 @@ def _user_signed(action: dict[str, Any], nonce: int, signature: Signature) -> En
     inner = action.get("nonce", action.get("time"))
     if not isinstance(chain, str) or inner != nonce:
         raise Malformed(MALFORMED)
-    try:
-        mainnet = action.get("hyperliquidChain") == "Mainnet"
-        signer = recover_user_action(str(action["type"]), action, signature, mainnet=mainnet, chain_id=chain)
-    except ValueError:
-        raise Refused(NO_SIGNER) from None
-    return Envelope(None, action, nonce, (signer,), None, None, msgspec.json.encode(action))
+    mainnet = action.get("hyperliquidChain") == "Mainnet"
+    kind = str(action["type"])
+    signers = Signers(partial(recover_user_action, kind, action, signature, mainnet=mainnet, chain_id=chain))
+    signers[0]
+    return Envelope(None, action, nonce, signers, None, None, msgspec.json.encode(action))
 
 
 def _vault(value: Any) -> str | None:
