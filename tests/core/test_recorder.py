@@ -36,9 +36,9 @@ def test_a_records_check_is_the_published_one(first: int, puts: list[tuple[int, 
     for entry, (count, aux, values) in zip(entries, puts, strict=True):
         assert (entry.kind, entry.aux, entry.ts_ns) == (KINDS_BY_FIELDS[count], aux, values[0])
         assert list(entry.fields.values()) == values[1 : count + 1]
-        assert entry.words[0] >> 32 == record.check_words(entry.words, entry.seq)
-        assert entry.words[0] >= 0
-        assert record.stored_seq(entry.words) == record.fold(entry.seq)
+        assert entry.stored[0] >> 32 == record.check_words(entry.stored, entry.seq)
+        assert entry.stored[0] >= 0
+        assert record.stored_seq(entry.stored) == record.fold(entry.seq)
 
 
 @given(st.lists(words, min_size=3, max_size=90), st.integers(0, 1 << 40), st.data())
@@ -63,7 +63,7 @@ def test_views_of_any_depth_and_every_kind_the_engine_writes_check() -> None:
         entries = rig.records().entries()
         assert {entry.name for entry in entries} >= {"view", "submit", "deny", "timeout", "cancel", "query"}
         for entry in entries:
-            assert entry.words[0] >> 32 == record.check_words(entry.words, entry.seq)
+            assert entry.stored[0] >> 32 == record.check_words(entry.stored, entry.seq)
             more = 4 * (depth - 1) + 3 * len(entry.wanted) if entry.kind == record.VIEW else 0
             assert len(entry.words) - 2 == len(record.FIELDS[entry.kind]) + more
 

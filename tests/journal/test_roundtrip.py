@@ -212,6 +212,6 @@ def test_a_newer_version_is_named(tmp_path: Path) -> None:
     data = bytearray(write(tmp_path / "a", sample()))
     data[8] = 9
     (tmp_path / "a").write_bytes(data)
-    with pytest.raises(UserError, match="has format 9, records 1; this version reads format 1") as caught:
+    with pytest.raises(UserError, match="has format 9, records 2; this version reads format 1, records 2") as caught:
         verify(tmp_path / "a")
     assert caught.value.exit_code == 2

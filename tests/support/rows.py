@@ -6,6 +6,7 @@ from typing import NamedTuple
 from hatmanifesto.model import market_row as mr
 from hatmanifesto.model import record
 from hatmanifesto.model.ports import ChunkSource, RecordSink
+from hatmanifesto.model.record_forms import SHORT
 
 ROW = struct.Struct("<5q")
 
@@ -84,7 +85,7 @@ class MemoryRows(ChunkSource):
 
 
 class Entry(NamedTuple):
-    """One packed record as the sink got it, with its fields by name."""
+    """One packed record, with its fields by name: `words` of its long form, `stored` as the sink got it."""
 
     seq: int
     kind: int
@@ -92,6 +93,7 @@ class Entry(NamedTuple):
     ts_ns: int
     fields: dict[str, int]
     words: list[int]
+    stored: list[int]
 
     @property
     def name(self) -> str:
@@ -103,6 +105,24 @@ class Entry(NamedTuple):
         count = self.fields["decision"] >> 24 & 0xFF
         rest = self.words[len(self.words) - 3 * count :]
         return [(rest[at], rest[at + 1], rest[at + 2]) for at in range(0, 3 * count, 3)]
+
+
+def _long(kind: int, words: list[int], ts: int, event_exch_ts: int) -> list[int]:
+    """Return what the words of a short form say, as those of the long one (docs/journal.md)."""
+    if kind == record.CANCEL:
+        return [words[0], ts, words[1]]
+    if kind == record.ORDER_EVENT:
+        return [words[0], ts, words[1], event_exch_ts]
+    if kind == record.SUBMIT:
+        return [words[0], ts, words[1], words[2] % 2**31, words[2] >> 31 & 2**22 - 1, words[2] >> 53]
+    halves = [half for word in words[4:8] for half in (word & 2**32 - 1, word >> 32)]
+    spread, mark, bid_size, ask_size, buys, sells, age, imbalance = halves
+    ts, decision, bid = words[1:4]
+    body = [words[0], ts, decision & 2**48 - 1, bid, bid_size, bid + spread - 2**31, ask_size, ts - age]
+    body += [bid + mark - 2**30, buys, sells, decision >> 48, imbalance - 2**30]
+    for word in words[8:]:
+        body += [bid + (word & 2**26 - 1) - 2**25, word >> 26 & 2**26 - 1, word >> 52]
+    return body
 
 
 class Records(RecordSink):
@@ -121,15 +141,22 @@ class Records(RecordSink):
 
     def entries(self) -> list[Entry]:
         words = [word for (word,) in struct.iter_unpack("<q", bytes(self.payload))]
-        found = []
+        found: list[Entry] = []
         at = 0
         seq = (self.next_seq or 0) - self.count
+        event_exch_ts = 0
         while at < len(words):
             head = words[at]
             kind, length, aux = head & 0xFF, head >> 8 & 0xFF, head >> 16 & 0xFFFF
-            body = words[at : at + length]
+            stored = words[at : at + length]
+            body = stored
+            if kind & SHORT and kind < record.FIRST_BLOB:
+                kind &= ~SHORT
+                body = _long(kind, stored, found[-1].ts_ns if found else 0, event_exch_ts)
+            if kind == record.ORDER_EVENT:
+                event_exch_ts = body[3]
             names = record.FIELDS[kind]
-            found.append(Entry(seq, kind, aux, body[1], dict(zip(names, body[2:], strict=False)), body))
+            found.append(Entry(seq, kind, aux, body[1], dict(zip(names, body[2:], strict=False)), body, stored))
             at += length
             seq += 1
         assert len(found) == self.count

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hatmanifesto.config.plan import SessionPlan
 from hatmanifesto.errors import UserError
-from hatmanifesto.journal.columns import Batch, batches, split
+from hatmanifesto.journal.columns import Batch, batches, widen
 from hatmanifesto.journal.reader import JournalReader
 from hatmanifesto.model.record import CLOSE, FIELDS, SESSION
 
@@ -40,7 +40,7 @@ def read_batches(path: Path) -> Iterator[Batch]:
     """Yield the journal's records, about a megabyte at a time."""
     with JournalReader(path) as reader:
         for groups in batches(reader.groups()):
-            yield split(groups)
+            yield widen(groups)
 
 
 def closing_in(batch: Batch) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
-"""Replays a journal: the same engine, fed every recorded input, must write the same bytes again.
+"""Replays a journal: the same engine, fed every recorded input, must write the same records again, to the bit.
 
-Both streams of records are compared as they come, a group at a time, so that memory stays bounded.
+Both streams of records are compared as they come, a group at a time, so that memory stays bounded. They are compared in
+their long forms, since groups may end elsewhere in a replay, and a group's first records are never short.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from hatmanifesto.config.strategies import load_strategy, make_strategy
 from hatmanifesto.core.strategy import Quotes, Strategy, View
 from hatmanifesto.errors import UserError
 from hatmanifesto.instants import utc_text
-from hatmanifesto.journal.columns import record_starts
+from hatmanifesto.journal.columns import Batch, first_changed, record_starts, split, widen
 from hatmanifesto.journal.format import DamagedError, Group, pack_blob
 from hatmanifesto.journal.reader import JournalReader, Record, records_of
 from hatmanifesto.model import record
@@ -164,16 +165,17 @@ class RecordedStrategy(Strategy):
 
 
 class Comparison(RecordSink):
-    """Holds what the journal says against what the engine writes, and drops what is the same."""
+    """Holds what the journal says against what the engine writes, both in long forms, and drops what is the same."""
 
     def __init__(self, first_seq: int) -> None:
         self.first_seq = first_seq
         self.expected = bytearray()
         self.produced = bytearray()
         self.difference: Difference | None = None
+        self.unsound: Record | None = None  # the journal's first record whose check is not that of its words
 
     def append(self, first_seq: int, count: int, payload: bytes) -> None:
-        self.produced += payload
+        self.produced += widen([Group(first_seq, count, payload)]).data
 
     def compare(self, ended: bool = False, closed: bool = False) -> None:
         """Compare what both sides have; with `ended` nothing more will come.
@@ -185,15 +187,18 @@ class Comparison(RecordSink):
             self.produced.clear()
             return
         both = min(len(self.expected), len(self.produced))
-        if self.expected[:both] != self.produced[:both]:
+        different = self.expected[:both] != self.produced[:both]
+        if different:
             self._find()
-            return
-        if both:
+        elif both:
             # equal words are equal lengths, so this cuts both sides between two records
             self.first_seq += len(record_starts(bytes(self.expected[:both])))
             del self.expected[:both]
             del self.produced[:both]
-        if ended and (self.expected or (self.produced and closed)):
+        unsound = self.unsound
+        if unsound is not None and unsound.seq < self.first_seq:
+            self.difference = Difference(unsound.seq, unsound, unsound)
+        elif ended and not different and (self.expected or (self.produced and closed)):
             self.difference = Difference(
                 self.first_seq, _first(self.expected, self.first_seq), _first(self.produced, self.first_seq)
             )
@@ -202,8 +207,10 @@ class Comparison(RecordSink):
         was, now = _split(bytes(self.expected)), _split(bytes(self.produced))
         for at, (journal, replay) in enumerate(zip(was, now, strict=False)):
             if journal != replay:
-                seq = self.first_seq + at
-                self.difference = Difference(seq, _first(journal, seq), _first(replay, seq))
+                self.first_seq += at
+                self.difference = Difference(
+                    self.first_seq, _first(journal, self.first_seq), _first(replay, self.first_seq)
+                )
                 return
         raise AssertionError("the bytes differ, but no record does")
 
@@ -287,8 +294,10 @@ class _Replay:
         held: Record | None = None
         opening_group = [] if self.first_group is None else [self.first_group]
         for group in chain(opening_group, self.groups):
+            wide = widen([group])
+            changed = first_changed(split([group]))
             begin = taken = 0
-            for entry, length in _entries(group):
+            for entry, length in _entries(group, wide):
                 if entry.kind == record.SESSION and entry.seq == self.first_seq:
                     begin = taken = length
                     continue
@@ -305,7 +314,9 @@ class _Replay:
                     held = entry  # the venue's id may follow
                 elif entry.kind != record.VENUE_ID:
                     self._feed(entry)
-            self.comparison.expected += group.payload[begin:taken]
+                if entry.seq == changed and self.comparison.unsound is None:
+                    self.comparison.unsound = entry
+            self.comparison.expected += wide.data[begin:taken]
             if not done:
                 self._compare()
             self.progress(group.end, total)
@@ -420,9 +431,9 @@ class _Replay:
             raise UserError(f"record {entry.seq}: the checkpoint cannot be used: {error}") from error
 
 
-def _entries(group: Group) -> Iterator[tuple[Record, int]]:
-    """Yield a group's records with their lengths in bytes."""
-    starts = [int(word) * 8 for word in record_starts(group.payload)] + [len(group.payload)]
+def _entries(group: Group, wide: Batch) -> Iterator[tuple[Record, int]]:
+    """Yield a group's records with their lengths in bytes in `wide`, its long forms."""
+    starts = [*(wide.starts * 8).tolist(), len(wide.data)]
     for at, entry in enumerate(records_of(group)):
         yield entry, starts[at + 1] - starts[at]
 

@@ -69,16 +69,13 @@ from hatmanifesto.model.reasons import (
 )
 from hatmanifesto.model.record import (
     ADJUSTED,
-    CANCEL,
     CONTEXT,
     DENY,
     EQUITY,
     FAULT,
     FILL,
     FUNDING_PAYMENT,
-    ORDER_EVENT,
     QUERY,
-    SUBMIT,
     TIMEOUT,
     VENUE_ID,
 )
@@ -257,7 +254,7 @@ class Engine(EngineInput):
         order.cancels_sent += 1
         self.requests += 1
         self.cancels_sent += 1
-        self.recorder.put1(CANCEL, CANCEL_TIMEOUT, now, order.order_id)
+        self.recorder.put_cancel(CANCEL_TIMEOUT, now, order.order_id)
         self.gateway.cancel(now, order.order_id, order.instrument)
         self.recorder.put1(QUERY, 0, now, order.order_id)
         self.gateway.query(now, order.order_id, order.instrument)
@@ -273,7 +270,7 @@ class Engine(EngineInput):
         self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64
     ) -> None:
         self.now = now
-        self.recorder.put2(ORDER_EVENT, trigger | reason << 8, now, order_id, exch_ts)
+        self.recorder.put_order_event(trigger, reason, now, order_id, exch_ts)
         if venue_order_id != 0:
             self.recorder.put2(VENUE_ID, 0, now, order_id, venue_order_id)
         found = self.machine.find(order_id)
@@ -691,8 +688,8 @@ class Engine(EngineInput):
         risk.note_sent(now)
         self.requests += 1
         self.orders_placed += 1
-        self.recorder.put4(
-            SUBMIT, instrument | desk.strategy << 8, now, order.order_id, quote.price, size, quote.side_flags
+        self.recorder.put_submit(
+            instrument | desk.strategy << 8, now, order.order_id, quote.price, size, quote.side_flags
         )
         self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
         self.gateway.place(
@@ -713,6 +710,6 @@ class Engine(EngineInput):
         order.cancels_sent += 1
         self.requests += 1
         self.cancels_sent += 1
-        self.recorder.put1(CANCEL, reason, now, order.order_id)
+        self.recorder.put_cancel(reason, now, order.order_id)
         self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
         self.gateway.cancel(now, order.order_id, order.instrument)

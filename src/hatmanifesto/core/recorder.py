@@ -8,19 +8,37 @@ from mypy_extensions import i64
 from hatmanifesto.core.strategy import Quotes, View
 from hatmanifesto.model.ports import RecordSink
 from hatmanifesto.model.record import (
+    CANCEL,
     CHECK_MASK,
     FACTOR_STEP,
     FIRST_FACTOR,
     HIGH_FACTOR,
+    ORDER_EVENT,
     SEQ_FACTOR,
+    SUBMIT,
     VIEW,
     fold,
     high_bits,
 )
+from hatmanifesto.model.record_forms import (
+    HIGH_BIAS,
+    HIGH_BITS,
+    LOW_BIAS,
+    LOW_BITS,
+    NO_WORD,
+    ONE_LEVEL,
+    SHORT,
+    SHORT_VIEW_WORDS,
+    TRADES_BITS,
+    TRADES_SHIFT,
+    pack_order,
+    pack_wanted,
+)
 
 CAPACITY_WORDS: Final = 1 << 13
 """Words buffered before a group is handed on: 64 KiB, which the allocator reuses without asking the system."""
-_LARGEST: Final = 512
+_FULL: Final = CAPACITY_WORDS - 512
+_NO_TIME: Final = -(1 << 62)
 
 # factors of the first words, see model.record
 _F0: Final = 10_007
@@ -32,21 +50,23 @@ _F5: Final = 410_097
 _F6: Final = 490_115
 _F7: Final = 570_133
 _F8: Final = 650_151
-_F9: Final = 730_169
-_F10: Final = 810_187
-_F11: Final = 890_205
-_F12: Final = 970_223
 
 
 @final
 class Recorder:
-    """A buffer of whole records. `put1`…`put7` write a record with that many fields after its time."""
+    """A buffer of whole records. `put1`…`put7` write a record with that many fields after its time.
+
+    What is written most has methods of its own, which take the short form (model.record_forms) where it does.
+    """
 
     def __init__(self, sink: RecordSink, first_seq: i64 = 0) -> None:
         self.sink: Final[RecordSink] = sink
         self.seq: i64 = first_seq
         self._group_seq: i64 = first_seq
         self._at: i64 = 0
+        # of the last record and of the last order event in the buffer: what short forms leave out
+        self._ts: i64 = _NO_TIME
+        self._event_exch_ts: i64 = _NO_TIME
         words = vec[i64](capacity=CAPACITY_WORDS)
         for _ in range(CAPACITY_WORDS):
             words = append(words, i64(0))
@@ -60,6 +80,8 @@ class Recorder:
         count = int(self.seq - self._group_seq)
         first = int(self._group_seq)
         self._at = 0
+        self._ts = _NO_TIME
+        self._event_exch_ts = _NO_TIME
         self._group_seq = self.seq
         self.sink.append(first, count, payload)
 
@@ -72,86 +94,231 @@ class Recorder:
         self.sink.append(first, 1, payload)
 
     def _room(self) -> i64:
-        if self._at > CAPACITY_WORDS - _LARGEST:
+        if self._at > _FULL:
             self.flush()
         return self._at
+
+    def _seal(self, at: i64, count: i64, head: i64, total: i64, high: i64) -> None:
+        """Write the head of a record whose other words stand at `at` + 1 and on.
+
+        `total` is the sum of their low bits times their factors, `high` their exclusive or.
+        """
+        head |= count << 8
+        total += (head & CHECK_MASK) * _F0 + high_bits(head ^ high) * HIGH_FACTOR + fold(self.seq) * SEQ_FACTOR
+        self._words[at] = head | (total & CHECK_MASK) << 32
+        self._at = at + count
+        self.seq += 1
+
+    # -- what is written most -----------------------------------------------------------------------
+
+    def put_order_event(self, trigger: i64, reason: i64, ts: i64, order_id: i64, exch_ts: i64) -> None:
+        """Write the venue's word on an order."""
+        if self._at > _FULL:
+            self.flush()
+        head = ORDER_EVENT | (trigger | reason << 8) << 16
+        if ts == self._ts and exch_ts == self._event_exch_ts:
+            self._put_id(head + SHORT, order_id)
+            return
+        self.put2(ORDER_EVENT, trigger | reason << 8, ts, order_id, exch_ts)
+        self._event_exch_ts = exch_ts
+
+    def put_cancel(self, reason: i64, ts: i64, order_id: i64) -> None:
+        """Write that a cancel is sent."""
+        if self._at > _FULL:
+            self.flush()
+        if ts == self._ts:
+            self._put_id(CANCEL + SHORT | reason << 16, order_id)
+        else:
+            self.put1(CANCEL, reason, ts, order_id)
+
+    def _put_id(self, head: i64, order_id: i64) -> None:
+        """Write the short form of a record that names an order."""
+        at = self._at
+        self._words[at + 1] = order_id
+        self._seal(at, 2, head, (order_id & CHECK_MASK) * _F1, order_id)
+
+    def put_submit(self, aux: i64, ts: i64, order_id: i64, price: i64, size: i64, side_flags: i64) -> None:
+        """Write that an order is sent."""
+        at = self._room()
+        order = pack_order(price, size, side_flags)
+        if ts != self._ts or order == NO_WORD:
+            self.put4(SUBMIT, aux, ts, order_id, price, size, side_flags)
+            return
+        words = self._words
+        words[at + 1] = order_id
+        words[at + 2] = order
+        total = (order_id & CHECK_MASK) * _F1 + (order & CHECK_MASK) * _F2
+        self._seal(at, 3, SUBMIT + SHORT | aux << 16, total, order_id ^ order)
+
+    def put_view(self, desk: i64, view: View, quotes: Quotes) -> None:
+        """Write a view, and what the strategy wants after it."""
+        at = self._room()
+        decision = desk | view.layout | view.trigger << 16 | quotes.count << 24 | quotes.hold_reason << 32
+        if view.layout != ONE_LEVEL or not self._put_short_view(at, decision, view, quotes):
+            self._put_long_view(at, decision, view, quotes)
+        self._ts = view.now_ns
+
+    def _put_short_view(self, at: i64, decision: i64, view: View, quotes: Quotes) -> bool:
+        """Write the short form; False where a number is too large for it, and nothing is written."""
+        words = self._words
+        ts = view.now_ns
+        bid = view.bid_price
+        spread = view.ask_price - bid + LOW_BIAS
+        mark = view.mark_price - bid + HIGH_BIAS
+        age = ts - view.book_ts_ns
+        imbalance = view.order_flow_imbalance + HIGH_BIAS
+        bid_size = view.bid_size
+        ask_size = view.ask_size
+        buys = view.buy_volume
+        sells = view.sell_volume
+        trades = view.trades
+        low = spread | bid_size | buys | age
+        high = mark | ask_size | sells | imbalance
+        if low >> LOW_BITS != 0 or high >> HIGH_BITS != 0 or trades >> TRADES_BITS != 0:
+            return False
+        decision |= trades << TRADES_SHIFT
+        prices = spread | mark << LOW_BITS
+        sizes = bid_size | ask_size << LOW_BITS
+        volumes = buys | sells << LOW_BITS
+        rest = age | imbalance << LOW_BITS
+        words[at + 1] = ts
+        words[at + 2] = decision
+        words[at + 3] = bid
+        words[at + 4] = prices
+        words[at + 5] = sizes
+        words[at + 6] = volumes
+        words[at + 7] = rest
+        total = (
+            (ts & CHECK_MASK) * _F1 + (decision & CHECK_MASK) * _F2 + (bid & CHECK_MASK) * _F3
+            + (prices & CHECK_MASK) * _F4 + (sizes & CHECK_MASK) * _F5 + (volumes & CHECK_MASK) * _F6
+            + (rest & CHECK_MASK) * _F7
+        )  # fmt: skip
+        high = ts ^ decision ^ bid ^ prices ^ sizes ^ volumes ^ rest
+        count: i64 = SHORT_VIEW_WORDS
+        for index in range(quotes.count):
+            quote = quotes.items[index]
+            wanted = pack_wanted(quote.price - bid, quote.size, quote.side_flags)
+            if wanted == NO_WORD:
+                return False
+            words[at + count] = wanted
+            total += (wanted & CHECK_MASK) * (FIRST_FACTOR + count * FACTOR_STEP)
+            high ^= wanted
+            count += 1
+        self._seal(at, count, VIEW + SHORT | view.instrument.index << 16, total & CHECK_MASK, high)
+        return True
+
+    def _put_long_view(self, at: i64, decision: i64, view: View, quotes: Quotes) -> None:
+        words = self._words
+        words[at + 1] = view.now_ns
+        words[at + 2] = decision
+        words[at + 3] = view.bid_price
+        words[at + 4] = view.bid_size
+        words[at + 5] = view.ask_price
+        words[at + 6] = view.ask_size
+        words[at + 7] = view.book_ts_ns
+        words[at + 8] = view.mark_price
+        words[at + 9] = view.buy_volume
+        words[at + 10] = view.sell_volume
+        words[at + 11] = view.trades
+        words[at + 12] = view.order_flow_imbalance
+        count: i64 = 13
+        deeper = view.deeper_words
+        for word in range(i64(len(deeper))):
+            words[at + count] = deeper[word]
+            count += 1
+        for index in range(quotes.count):
+            quote = quotes.items[index]
+            words[at + count] = quote.price
+            words[at + count + 1] = quote.size
+            words[at + count + 2] = quote.side_flags
+            count += 3
+        self._seal_any(at, count, VIEW | view.instrument.index << 16)
+
+    def _seal_any(self, at: i64, count: i64, head: i64) -> None:
+        """Write the head of a record of any length whose other words are written."""
+        words = self._words
+        total: i64 = 0
+        high: i64 = 0
+        for place in range(i64(1), count):
+            word = words[at + place]
+            high ^= word
+            total = (total + (word & CHECK_MASK) * (FIRST_FACTOR + place * FACTOR_STEP)) & CHECK_MASK
+        self._seal(at, count, head, total, high)
+
+    # -- a record of any kind -----------------------------------------------------------------------
 
     def put1(self, kind: i64, aux: i64, ts: i64, a: i64) -> None:
         """Write a record of one field."""
         at = self._room()
-        head = kind | 3 << 8 | aux << 16
         words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
-        self._at = at + 3
-        self.seq += 1
+        total = (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
+        self._seal(at, 3, kind | aux << 16, total, ts ^ a)
+        self._ts = ts
 
     def put2(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64) -> None:
         """Write a record of two fields."""
         at = self._room()
-        head = kind | 4 << 8 | aux << 16
         words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-            + (b & CHECK_MASK) * _F3
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a ^ b, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
-        self._at = at + 4
-        self.seq += 1
+        total = (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3
+        self._seal(at, 4, kind | aux << 16, total, ts ^ a ^ b)
+        self._ts = ts
 
     def put3(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64) -> None:
         """Write a record of three fields."""
         at = self._room()
-        head = kind | 5 << 8 | aux << 16
         words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
         words[at + 4] = c
-        self._at = at + 5
-        self.seq += 1
+        total = (
+            (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
+        )  # fmt: skip
+        self._seal(at, 5, kind | aux << 16, total, ts ^ a ^ b ^ c)
+        self._ts = ts
 
     def put4(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64) -> None:
         """Write a record of four fields."""
         at = self._room()
-        head = kind | 6 << 8 | aux << 16
         words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
         words[at + 4] = c
         words[at + 5] = d
-        self._at = at + 6
-        self.seq += 1
+        total = (
+            (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
+            + (d & CHECK_MASK) * _F5
+        )  # fmt: skip
+        self._seal(at, 6, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d)
+        self._ts = ts
+
+    def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
+        """Write a record of five fields."""
+        at = self._room()
+        words = self._words
+        words[at + 1] = ts
+        words[at + 2] = a
+        words[at + 3] = b
+        words[at + 4] = c
+        words[at + 5] = d
+        words[at + 6] = e
+        total = (
+            (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
+            + (d & CHECK_MASK) * _F5 + (e & CHECK_MASK) * _F6
+        )  # fmt: skip
+        self._seal(at, 7, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e)
+        self._ts = ts
 
     def put7(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64) -> None:
         """Write a record of seven fields."""
         at = self._room()
-        head = kind | 9 << 8 | aux << 16
         words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
-            + (e & CHECK_MASK) * _F6 + (f & CHECK_MASK) * _F7 + (g & CHECK_MASK) * _F8
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d ^ e ^ f ^ g, self.seq) << 32
         words[at + 1] = ts
         words[at + 2] = a
         words[at + 3] = b
@@ -160,115 +327,21 @@ class Recorder:
         words[at + 6] = e
         words[at + 7] = f
         words[at + 8] = g
-        self._at = at + 9
-        self.seq += 1
-
-    def put_view(self, desk: i64, view: View, quotes: Quotes) -> None:
-        """Write a view, and what the strategy wants after it."""
-        at = self._room()
-        words = self._words
-        deeper = view.deeper_words
-        more = len(deeper)
-        count = 13 + more + 3 * quotes.count
-        head = VIEW | count << 8 | view.instrument.index << 16
-        ts = view.now_ns
-        decision = desk | view.layout | view.trigger << 16 | quotes.count << 24 | quotes.hold_reason << 32
-        bid_price = view.bid_price
-        bid_size = view.bid_size
-        ask_price = view.ask_price
-        ask_size = view.ask_size
-        book_ts_ns = view.book_ts_ns
-        mark_price = view.mark_price
-        buy_volume = view.buy_volume
-        sell_volume = view.sell_volume
-        trades = view.trades
-        imbalance = view.order_flow_imbalance
-        words[at + 1] = ts
-        words[at + 2] = decision
-        words[at + 3] = bid_price
-        words[at + 4] = bid_size
-        words[at + 5] = ask_price
-        words[at + 6] = ask_size
-        words[at + 7] = book_ts_ns
-        words[at + 8] = mark_price
-        words[at + 9] = buy_volume
-        words[at + 10] = sell_volume
-        words[at + 11] = trades
-        words[at + 12] = imbalance
         total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (decision & CHECK_MASK) * _F2
-            + (bid_price & CHECK_MASK) * _F3 + (bid_size & CHECK_MASK) * _F4
-            + (ask_price & CHECK_MASK) * _F5 + (ask_size & CHECK_MASK) * _F6
-            + (book_ts_ns & CHECK_MASK) * _F7 + (mark_price & CHECK_MASK) * _F8
-            + (buy_volume & CHECK_MASK) * _F9 + (sell_volume & CHECK_MASK) * _F10
-            + (trades & CHECK_MASK) * _F11 + (imbalance & CHECK_MASK) * _F12
+            (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
+            + (d & CHECK_MASK) * _F5 + (e & CHECK_MASK) * _F6 + (f & CHECK_MASK) * _F7 + (g & CHECK_MASK) * _F8
         )  # fmt: skip
-        high = (
-            head ^ ts ^ decision ^ bid_price ^ bid_size ^ ask_price ^ ask_size ^ book_ts_ns ^ mark_price
-            ^ buy_volume ^ sell_volume ^ trades ^ imbalance
-        )  # fmt: skip
-        position: i64 = 13
-        for word in range(more):
-            words[at + position] = deeper[word]
-            position += 1
-        for index in range(quotes.count):
-            quote = quotes.items[index]
-            words[at + position] = quote.price
-            words[at + position + 1] = quote.size
-            words[at + position + 2] = quote.side_flags
-            position += 3
-        position = 13
-        while position < count:
-            word_there = words[at + position]
-            high ^= word_there
-            total += (word_there & CHECK_MASK) * (FIRST_FACTOR + position * FACTOR_STEP)
-            total &= CHECK_MASK
-            position += 1
-        words[at] = head | _check(total, high, self.seq) << 32
-        self._at = at + count
-        self.seq += 1
-
-    def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
-        """Write a record of five fields."""
-        at = self._room()
-        head = kind | 7 << 8 | aux << 16
-        words = self._words
-        total = (
-            (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-            + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4 + (d & CHECK_MASK) * _F5
-            + (e & CHECK_MASK) * _F6
-        )  # fmt: skip
-        words[at] = head | _check(total, head ^ ts ^ a ^ b ^ c ^ d ^ e, self.seq) << 32
-        words[at + 1] = ts
-        words[at + 2] = a
-        words[at + 3] = b
-        words[at + 4] = c
-        words[at + 5] = d
-        words[at + 6] = e
-        self._at = at + 7
-        self.seq += 1
+        self._seal(at, 9, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e ^ f ^ g)
+        self._ts = ts
 
     def put_words(self, kind: i64, aux: i64, ts: i64, fields: vec[i64]) -> None:
         """Write a record of any number of fields (at most 253); for kinds that are written seldom."""
         at = self._room()
         words = self._words
-        count = 2 + len(fields)
-        head = kind | count << 8 | aux << 16
-        total = (head & CHECK_MASK) * _F0 + (ts & CHECK_MASK) * _F1
-        high = head ^ ts
         words[at + 1] = ts
-        position: i64 = 2
-        while position < count:
-            word = fields[position - 2]
-            words[at + position] = word
-            high ^= word
-            total += (word & CHECK_MASK) * (FIRST_FACTOR + position * FACTOR_STEP)
-            total &= CHECK_MASK
-            position += 1
-        words[at] = head | _check(total, high, self.seq) << 32
-        self._at = at + count
-        self.seq += 1
-
-
-def _check(total: i64, high: i64, seq: i64) -> i64:
-    return (total + high_bits(high) * HIGH_FACTOR + fold(seq) * SEQ_FACTOR) & CHECK_MASK
+        count: i64 = 2
+        for place in range(i64(len(fields))):
+            words[at + count] = fields[place]
+            count += 1
+        self._seal_any(at, count, kind | aux << 16)
+        self._ts = ts

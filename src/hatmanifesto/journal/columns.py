@@ -1,7 +1,8 @@
 """Records as columns: find them in payloads, check them and decode them, many at a time.
 
 Groups are taken together until they are large enough for numpy, so one-record groups of a live session
-decode as fast as the megabyte groups of a backtest.
+decode as fast as the megabyte groups of a backtest. `split` finds records as they are stored, which their checks are
+made of; `widen` has all of them in their long forms, which is what readers want.
 """
 
 import zlib
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hatmanifesto.journal.format import BLOB_WORDS, DamagedError, Group
-from hatmanifesto.model import record
+from hatmanifesto.model import record, record_forms
+from hatmanifesto.model.record_forms import SHORT
 from hatmanifesto.model.record_walk import record_walk
 
 Ints = NDArray[np.int64]
@@ -28,7 +30,10 @@ _MASK: Final = np.int64(record.CHECK_MASK)
 
 
 class Batch(NamedTuple):
-    """Records of consecutive groups: all words, and for each record its first word's index and its head."""
+    """Records of consecutive groups: all words, and for each record its first word's index, its number and its kind.
+
+    The kind is the long form's, whichever form is stored.
+    """
 
     words: Ints
     starts: Ints
@@ -61,20 +66,62 @@ def batches(groups: Iterable[Group], size: int = BATCH_BYTES) -> Iterator[list[G
 
 
 def split(groups: list[Group]) -> Batch:
-    """Find the records of the groups; DamagedError when they do not fill the groups exactly."""
-    data = groups[0].payload if len(groups) == 1 else b"".join([group.payload for group in groups])
+    """Find the records of the groups as they are stored; DamagedError when they do not fill the groups exactly."""
+    data = _joined(groups)
+    starts = record_starts(data)
+    lengths = np.array([len(group.payload) for group in groups], dtype=np.int64)
+    where = np.cumsum(lengths) - lengths
+    counts = np.array([group.records for group in groups], dtype=np.int64)
+    if len(starts) != counts.sum() or np.any(counts == 0) or np.any(starts[np.cumsum(counts) - counts] * 8 != where):
+        raise _not_filled(groups)
+    words = np.frombuffer(data, dtype="<i8")
+    kinds = (words[starts] & 0xFF).astype(np.uint8)
+    short = kinds < record.FIRST_BLOB
+    kinds[short] &= ~np.uint8(SHORT)
+    return Batch(words, starts, _numbers(groups), kinds, data)
+
+
+def widen(groups: list[Group]) -> Batch:
+    """Return the records of the groups, all in their long forms and with empty checks.
+
+    DamagedError when they do not fill the groups exactly or cannot be read.
+    """
+    try:
+        data, places = record_forms.widen(_joined(groups))
+    except ValueError as error:
+        last = groups[-1].first_seq + groups[-1].records - 1
+        raise DamagedError(f"records {groups[0].first_seq}–{last}: {error}") from error
+    starts = np.frombuffer(places, dtype=np.int64)
+    if len(starts) != sum(group.records for group in groups):
+        raise _not_filled(groups)
+    words = np.frombuffer(data, dtype="<i8")
+    return Batch(words, starts, _numbers(groups), (words[starts] & 0xFF).astype(np.uint8), data)
+
+
+def _joined(groups: list[Group]) -> bytes:
+    return groups[0].payload if len(groups) == 1 else b"".join([group.payload for group in groups])
+
+
+def _numbers(groups: list[Group]) -> Ints:
+    """Return each record's sequence number."""
     counts = np.array([group.records for group in groups], dtype=np.int64)
     firsts = np.array([group.first_seq for group in groups], dtype=np.int64)
-    lengths = np.array([len(group.payload) for group in groups], dtype=np.int64)
-    before = np.cumsum(counts) - counts
-    starts = record_starts(data)
-    where = np.cumsum(lengths) - lengths
-    if len(starts) != counts.sum() or np.any(counts == 0) or np.any(starts[before] * 8 != where):
-        last = groups[-1].first_seq + groups[-1].records - 1
-        raise DamagedError(f"records {groups[0].first_seq}–{last} do not fill their groups")
-    seqs = np.arange(len(starts), dtype=np.int64) + np.repeat(firsts - before, counts)
-    words = np.frombuffer(data, dtype="<i8")
-    return Batch(words, starts, seqs, (words[starts] & 0xFF).astype(np.uint8), data)
+    numbers: Ints = np.arange(counts.sum(), dtype=np.int64) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
+    return numbers
+
+
+def _not_filled(groups: list[Group]) -> DamagedError:
+    last = groups[-1].first_seq + groups[-1].records - 1
+    return DamagedError(f"records {groups[0].first_seq}–{last} do not fill their groups")
+
+
+def times(batch: Batch) -> Ints:
+    """Return the time of every record of a batch as stored; a short form without one has that of the record before."""
+    stored = batch.words[batch.starts] & 0xFF
+    timed = (stored >= record.FIRST_BLOB) | (stored & SHORT == 0) | (stored == record.VIEW | SHORT)
+    latest = np.maximum.accumulate(np.where(timed, np.arange(len(stored)), 0))
+    found: Ints = batch.words[batch.starts[latest] + 1]
+    return found
 
 
 def record_starts(payload: bytes) -> Ints:
@@ -134,12 +181,18 @@ def _fold(words: Ints) -> Ints:
 
 
 def unchanged(batch: Batch) -> bool:
-    """Whether every record's check is right for its place, and every blob's bytes for its CRC."""
-    stored = (batch.words[batch.starts] >> 32) & _MASK
-    sound = bool(np.array_equal(stored, checks(batch.words, batch.starts, batch.seqs)))
-    sound = sound and not np.any(batch.words[batch.starts] < 0)
-    blobs = batch.starts[batch.kinds >= record.FIRST_BLOB]
-    return sound and all(blob_sound(batch.data, start * 8) for start in blobs.tolist())
+    """Whether every record's check, as stored, is right for its place, and every blob's bytes for its CRC."""
+    return first_changed(batch) < 0
+
+
+def first_changed(batch: Batch) -> int:
+    """Return the number of the first record that `unchanged` finds fault with, -1 when there is none."""
+    heads = batch.words[batch.starts]
+    wrong = ((heads >> 32) & _MASK) != checks(batch.words, batch.starts, batch.seqs)
+    wrong |= heads < 0
+    for place in np.flatnonzero(batch.kinds >= record.FIRST_BLOB).tolist():
+        wrong[place] |= not blob_sound(batch.data, int(batch.starts[place]) * 8)
+    return int(batch.seqs[int(np.argmax(wrong))]) if wrong.any() else -1
 
 
 def blob_sound(data: bytes, at: int) -> bool:
@@ -154,7 +207,7 @@ def blob_sound(data: bytes, at: int) -> bool:
 def iter_columns(groups: Iterable[Group], kinds: Collection[int] | None = None) -> Iterator[dict[int, Columns]]:
     """Yield {kind: columns} for about a megabyte of records at a time, kinds without a record left out."""
     for taken in batches(groups):
-        batch = split(taken)
+        batch = widen(taken)
         present = np.flatnonzero(np.bincount(batch.kinds, minlength=256)).tolist()
         yield {kind: decode(batch, kind) for kind in present if kinds is None or kind in kinds}
 

@@ -11,6 +11,7 @@ from hatmanifesto.journal.columns import blob_sound
 from hatmanifesto.journal.format import BLOB_WORDS
 from hatmanifesto.journal.reader import kind_name
 from hatmanifesto.model import record
+from hatmanifesto.model.record_forms import long_kind
 
 
 class Finding(NamedTuple):
@@ -121,9 +122,9 @@ def pieces(data: bytes, known: range, near: range) -> list[Piece]:
             if not (end == len(data) or stored_seq(data, end, record_end(data, end), known, near) >= 0):
                 places = range(at + step, len(data), step)
                 end = next((p for p in places if _readable(data, p, near)), len(data))
-            found.append(Piece(-1, data[at], at, end))
+            found.append(Piece(-1, long_kind(data[at]), at, end))
         else:
-            found.append(Piece(seq, data[at], at, end))
+            found.append(Piece(seq, long_kind(data[at]), at, end))
         at = end
     return found
 
@@ -146,7 +147,7 @@ def _cut_short(data: bytes, at: int) -> bool:
         return True
     kind, words = data[at], data[at + 1]
     if kind < record.FIRST_BLOB:
-        return kind in record.KIND_NAMES and left < words * 8
+        return long_kind(kind) in record.KIND_NAMES and left < words * 8
     if words != BLOB_WORDS:
         return False
     length = int.from_bytes(data[at + 16 : at + 24], "little")
@@ -163,7 +164,7 @@ def record_end(data: bytes, at: int) -> int:
         if words != BLOB_WORDS:
             return at
         end += int.from_bytes(data[at + 16 : at + 24], "little") + 7 & ~7
-    elif kind not in record.KIND_NAMES or words < 2:
+    elif long_kind(kind) not in record.KIND_NAMES or words < 2:
         return at
     return end if end <= len(data) else at
 

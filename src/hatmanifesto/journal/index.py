@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 
 from hatmanifesto.errors import UserError
-from hatmanifesto.journal.columns import batches, split
+from hatmanifesto.journal.columns import batches, split, times
 from hatmanifesto.journal.format import GROUP_HEADER_BYTES, FileHeader, Group, unpack_group_header
 from hatmanifesto.journal.reader import JournalReader, walk
 from hatmanifesto.journal.tail import open_journal, read_file_header
@@ -155,9 +155,9 @@ def _extend(database: sqlite3.Connection, descriptor: int, begin: int) -> None:
 def _add_run(database: sqlite3.Connection, groups: Iterable[Group]) -> None:
     run = list(groups)
     batch = split(run)
-    times = batch.words[batch.starts + 1]
+    stamps = times(batch)
     first, last = run[0], run[-1]
-    row = (first.offset, first.first_seq, len(times), len(run), int(times.min()), int(times.max()))
+    row = (first.offset, first.first_seq, len(stamps), len(run), int(stamps.min()), int(stamps.max()))
     database.execute("insert into runs values (?, ?, ?, ?, ?, ?)", row)
     counts = np.bincount(batch.kinds)
     rows = [(first.offset, kind, int(counts[kind])) for kind in np.flatnonzero(counts).tolist()]

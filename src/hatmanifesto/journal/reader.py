@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from hatmanifesto.journal.columns import LEVEL_NAMES, WANTED_NAMES, Columns, iter_columns, join_columns, record_starts
+from hatmanifesto.journal.columns import LEVEL_NAMES, WANTED_NAMES, Columns, iter_columns, join_columns, widen
 from hatmanifesto.journal.format import (
     BLOB_WORDS,
     GROUP_HEADER_BYTES,
@@ -55,11 +55,9 @@ def kind_name(kind: int) -> str:
 
 def records_of(group: Group) -> Iterator[Record]:
     """Yield a group's records; DamagedError when they do not fill it exactly."""
-    data = group.payload
-    starts = (record_starts(data) * 8).tolist()
-    if len(starts) != group.records:
-        raise DamagedError(f"the group from record {group.first_seq} on holds {len(starts)} of {group.records} records")
-    for seq, start in enumerate(starts, group.first_seq):
+    batch = widen([group])
+    data = batch.data
+    for seq, start in enumerate((batch.starts * 8).tolist(), group.first_seq):
         kind, size, aux, _, ts_ns = struct.unpack_from("<BBHIq", data, start)
         if kind < record.FIRST_BLOB:
             yield Record(seq, ts_ns, kind, aux, struct.unpack_from(f"<{size - 2}q", data, start + 16))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hatmanifesto.journal.columns import BATCH_BYTES, split, unchanged
+from hatmanifesto.journal.columns import BATCH_BYTES, split, times, unchanged
 from hatmanifesto.journal.diagnose import Damage, Finding, record_end, span, whole_records
 from hatmanifesto.journal.format import (
     FILE_HEADER_BYTES,
@@ -198,7 +198,7 @@ class _Verifier:
         report.records += len(batch.starts)
         if report.first_ts_ns is None:
             report.first_ts_ns = int(batch.words[1])
-        report.last_ts_ns = int(batch.words[batch.starts[-1] + 1])
+        report.last_ts_ns = int(times(batch)[-1])
         report.closed = int(batch.kinds[-1]) == record.CLOSE
         return True
 

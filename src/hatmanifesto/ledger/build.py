@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hatmanifesto.errors import UserError
-from hatmanifesto.journal.columns import Batch, batches, split
+from hatmanifesto.journal.columns import Batch, batches, widen
 from hatmanifesto.journal.format import DamagedError, Group, chain_digest
 from hatmanifesto.journal.reader import JournalReader
 from hatmanifesto.ledger import schema
@@ -72,7 +72,7 @@ class Builder:
                 if place is None:
                     self.projection.begin_journal(source.number)
                 for taken in batches(groups, self.batch_bytes):
-                    batch = split(taken)
+                    batch = widen(taken)
                     self.projection.take(batch)
                     self._reached[source.number] = int(batch.seqs[-1]) + 1
                     count += self._commit(source, reader, taken[-1], batch)
@@ -193,7 +193,7 @@ class Builder:
             with JournalReader(source.path) as reader:
                 search.begin_journal(source.number)
                 for taken in batches(reader.groups(), self.batch_bytes):
-                    batch = split(taken)
+                    batch = widen(taken)
                     if int(batch.seqs[0]) >= until:
                         break
                     search.follow_order(batch, order_id, until)

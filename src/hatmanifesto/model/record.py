@@ -1,10 +1,12 @@
-"""The journal's records: kinds, packed layouts, and the check word that names what was changed or moved.
+"""The journal's records: kinds, packed layouts, and the check that names what was changed or moved.
 
 A record is little-endian signed 64-bit words:
 
     word 0   kind (bits 0-7) | words in all (bits 8-15) | aux (bits 16-31) | check (bits 32-62)
     word 1   ts_ns, the engine's `now` when it was written
     word 2…  the kind's fields, see FIELDS
+
+The kinds that a maker writes most also have a short form (model.record_forms), which says the same in fewer words.
 
 A record's sequence number is not stored: a group's header has the first one and records follow
 without gaps. It enters the check instead, so a record that lies in another's place says whose place
@@ -16,7 +18,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # inputs of the engine
 VIEW: Final = 1
