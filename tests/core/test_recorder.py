@@ -90,7 +90,7 @@ def test_the_buffer_is_handed_on_in_whole_records_when_it_is_full() -> None:
 
 
 class Full(RecordSink):
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
         raise OSError("no space left on device")
 
 

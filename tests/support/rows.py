@@ -133,7 +133,7 @@ class Records(RecordSink):
         self.payload = bytearray()
         self.count = 0
 
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
         assert self.next_seq is None or self.next_seq == first_seq, "a gap in the sequence"
         self.next_seq = first_seq + count
         self.payload += payload

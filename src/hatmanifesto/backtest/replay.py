@@ -174,8 +174,8 @@ class Comparison(RecordSink):
         self.difference: Difference | None = None
         self.unsound: Record | None = None  # the journal's first record whose check is not that of its words
 
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
-        self.produced += widen([Group(first_seq, count, payload)]).data
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
+        self.produced += widen([Group(first_seq, count, bytes(payload))]).data
 
     def compare(self, ended: bool = False, closed: bool = False) -> None:
         """Compare what both sides have; with `ended` nothing more will come.

@@ -123,6 +123,7 @@ class Engine(EngineInput):
             market.instrument = index
         for clock in clocks:
             clock.router.attach(recorder)
+            self.machine.watch(clock.desk.orders)
             market = markets[clock.desk.holding.instrument.index]
             market.wanted |= clock.triggers
             if clock.view.extras > 0:
@@ -292,19 +293,21 @@ class Engine(EngineInput):
         if not self.machine.move(order, trigger):
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, before)
             return
+        state = order.state
         clock = self._clock_of(order)
-        self._account_unknown(order, before, clock.desk.holding)
+        if before == UNKNOWN or state == UNKNOWN:
+            self._account_unknown(order, before, clock.desk.holding)
         if trigger == REJECT and reason == VENUE_POST_ONLY:
             clock.desk.note_crossed(order.side, exch_ts)
         if self.machine.is_done(order):
             self._finish(order, clock.desk)
-        elif order.state == UNKNOWN:
+        elif state == UNKNOWN:
             # the venue does not know it, yet its end has not been seen: ask, and ask again later
             self.recorder.put1(QUERY, 0, now, order_id)
             self.gateway.query(now, order_id, order.instrument)
             if order.deadline_ns == 0:
                 self.machine.expect_answer(order, now + self.settings.answer_timeout_ns)
-        elif order.state != CANCEL_PENDING:
+        elif state != CANCEL_PENDING:
             order.deadline_ns = 0
         elif before == UNKNOWN:
             # found alive: the cancel must still be confirmed

@@ -68,6 +68,13 @@ class Top:
         self.size = size
         return True
 
+    def resized(self, size: i64) -> bool:
+        """Take a new size at the same price, as `moved` does when it looks again."""
+        grown = size - self.size
+        self.flow += grown * self.side.side
+        self.size = size
+        return grown != 0
+
 
 @final
 class TradedRange:
@@ -141,23 +148,35 @@ class MarketView:
         origin_step = asks.origin - origin
         low_step = asks.low - low
         best_step = asks.best - best
-        if self._pending != 0:
-            # inside a message: its last row must come to `apply`, so no index lies below the best
-            best = low
-            best_step = low_step
+        # inside a message every row goes to `apply`: its last one must come there
+        whole = self._pending == 0
         while at < end and rows[at + clock_word] <= limit:
             meta = rows[at + WORD_META]
             price = rows[at + WORD_PRICE]
-            # most rows change a level behind the best one: that is one store
-            if meta & WHOLE_ROW_BITS == depth_of_ours:
-                sell = (meta >> SELL_SHIFT) & 1
-                level = price - 2 * sell * price - origin - sell * origin_step
-                if low + sell * low_step <= level < best + sell * best_step:
-                    levels[level] = rows[at + WORD_SIZE]
-                    last_depth = at
-                    at += ROW_WORDS
-                    continue
-            elif meta & WHOLE_ROW_BITS == trade_of_ours and self._pending == 0:
+            if whole and meta & WHOLE_ROW_BITS == depth_of_ours:
+                # 0 for a bid, all bits for an ask
+                ask = -((meta >> SELL_SHIFT) & 1)
+                key = (price ^ ask) - ask
+                level = key - origin - (origin_step & ask)
+                best_level = best + (best_step & ask)
+                if low + (low_step & ask) <= level <= best_level:
+                    size = rows[at + WORD_SIZE]
+                    # most rows change a level behind the best one: that is one store
+                    if level < best_level:
+                        levels[level] = size
+                        last_depth = at
+                        at += ROW_WORDS
+                        continue
+                    top = self._top_ask if ask else self._top_bid
+                    if size > 0 and top.key == key:
+                        levels[level] = size
+                        last_depth = at
+                        at += ROW_WORDS
+                        if top.resized(size) and wanted & BEST_CHANGED:
+                            self.moved = BEST_CHANGED
+                            break
+                        continue
+            elif whole and meta & WHOLE_ROW_BITS == trade_of_ours:
                 at += ROW_WORDS
                 if self._print(meta, price, rows[at - ROW_WORDS + WORD_SIZE]) & wanted:
                     self.moved = TRADED_THROUGH
@@ -176,9 +195,7 @@ class MarketView:
             origin_step = asks.origin - origin
             low_step = asks.low - low
             best_step = asks.best - best
-            if self._pending != 0:
-                best = low
-                best_step = low_step
+            whole = self._pending == 0
         if last_depth >= 0:
             stamp = rows[last_depth]
             if stamp > self.book_ts_ns:

@@ -8,6 +8,9 @@ from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import Order, OrderList
 from hatmanifesto.model.position import Position, share_close, share_funding
 
+FAR_ABOVE: Final = (1 << 62) - 1
+"""Above every price."""
+
 
 def worst_size(position: i64, open_buy: i64, open_sell: i64) -> i64:
     """Return the largest |position| if every open order of either side were filled."""
@@ -95,6 +98,25 @@ class Desk:
         self.closing_bps: i64 = -1  # how far beyond the best price its position is closed; -1: not closing
         self.crossed_buy_ns: i64 = 0
         self.crossed_sell_ns: i64 = 0
+        # bounds of the live orders' prices, exact after `tighten`: no buy is above, no sell below
+        self.highest_buy: i64 = 0
+        self.lowest_sell: i64 = FAR_ABOVE
+
+    def tighten(self) -> None:
+        """Make the bounds of the live orders' prices exact."""
+        self.highest_buy = 0
+        self.lowest_sell = FAR_ABOVE
+        orders = self.orders
+        for at in range(orders.count):
+            self.widen(orders.items[at])
+
+    def widen(self, order: Order) -> None:
+        """Let the bounds of the live orders' prices hold for one more."""
+        if order.side > 0:
+            if order.price > self.highest_buy:
+                self.highest_buy = order.price
+        elif order.price < self.lowest_sell:
+            self.lowest_sell = order.price
 
     def note_crossed(self, side: i64, exch_ts: i64) -> None:
         """The venue refused a post-only order at exch_ts because it would have traded: our book was behind."""
@@ -140,6 +162,7 @@ class Portfolio:
     def add_order(self, order: Order, desk: Desk) -> None:
         """Count an order that is about to be sent."""
         desk.orders.append(order)
+        desk.widen(order)
         holding = desk.holding
         if order.side > 0:
             desk.open_buy += order.size

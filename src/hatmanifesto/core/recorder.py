@@ -25,7 +25,6 @@ from hatmanifesto.model.record_forms import (
     HIGH_BITS,
     LOW_BIAS,
     LOW_BITS,
-    NO_WORD,
     ONE_LEVEL,
     SHORT,
     SHORT_VIEW_WORDS,
@@ -76,7 +75,7 @@ class Recorder:
         """Hand the buffered records to the sink as one group; raises what the sink raises."""
         if self._at == 0:
             return
-        payload = bytes(memoryview(self._words)[: int(self._at)])
+        payload = memoryview(self._words)[: int(self._at)].cast("B")
         count = int(self.seq - self._group_seq)
         first = int(self._group_seq)
         self._at = 0
@@ -141,7 +140,7 @@ class Recorder:
         """Write that an order is sent."""
         at = self._room()
         order = pack_order(price, size, side_flags)
-        if ts != self._ts or order == NO_WORD:
+        if ts != self._ts or order < 0:
             self.put4(SUBMIT, aux, ts, order_id, price, size, side_flags)
             return
         words = self._words
@@ -198,7 +197,7 @@ class Recorder:
         for index in range(quotes.count):
             quote = quotes.items[index]
             wanted = pack_wanted(quote.price - bid, quote.size, quote.side_flags)
-            if wanted == NO_WORD:
+            if wanted < 0:
                 return False
             words[at + count] = wanted
             total += (wanted & CHECK_MASK) * (FIRST_FACTOR + count * FACTOR_STEP)

@@ -220,8 +220,10 @@ class RiskManager:
     def _check_own_orders(self, desk: Desk, side: i64, price: i64) -> i64:
         """No two own orders may cross; one whose cancel is on the way goes first and does not count."""
         for other_desk in desk.holding.desks:
-            if (other_desk.open_sell if side > 0 else other_desk.open_buy) == 0:
-                continue
+            apart = price < other_desk.lowest_sell if side > 0 else price > other_desk.highest_buy
+            if apart:
+                continue  # from every live order of the other side
+            other_desk.tighten()
             orders = other_desk.orders
             for at in range(orders.count):
                 order = orders.items[at]

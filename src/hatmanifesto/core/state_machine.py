@@ -8,7 +8,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order, desk_of
+from hatmanifesto.model.order import SEQ_SHIFT, SLOT_BITS, SLOT_COUNT, SLOT_MASK, Order, OrderList, desk_of
 from hatmanifesto.model.order_state import (
     DENY_PATH,
     DONE_BITS,
@@ -25,7 +25,7 @@ _INITIAL_SLOTS: Final = 256
 
 @final
 class StateMachine:
-    """Orders by slot, their transitions, and a line of deadlines, earliest first."""
+    """Orders by slot, their transitions, and the earliest of their deadlines."""
 
     def __init__(self) -> None:
         self._next_state: vec[i64] = dense_table()
@@ -42,6 +42,11 @@ class StateMachine:
         self.order_seq: i64 = 0
         # no deadline lies before this moment; those met meanwhile may leave it too early
         self.earliest_ns: i64 = NEVER
+        self._live: Final[list[OrderList]] = []
+
+    def watch(self, orders: OrderList) -> None:
+        """Look for overdue answers among these live orders."""
+        self._live.append(orders)
 
     def take_order(self, desk: i64) -> Order | None:
         """Return an idle order object with a new client order id, or None when all slots are in use."""
@@ -139,9 +144,11 @@ class StateMachine:
         """Return the order whose answer is overdue longest, or None; then `earliest_ns` is exact again."""
         earliest: i64 = NEVER
         latest: Order | None = None
-        for order in self.orders:
-            if 0 < order.deadline_ns < earliest:
-                earliest = order.deadline_ns
-                latest = order
+        for orders in self._live:
+            for at in range(orders.count):
+                order = orders.items[at]
+                if 0 < order.deadline_ns < earliest:
+                    earliest = order.deadline_ns
+                    latest = order
         self.earliest_ns = earliest
         return latest if earliest <= now else None

@@ -156,7 +156,7 @@ class JournalWriter(RecordSink):
         if self._thread is not None:
             self._thread.start()
 
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
         """Append `count` records; ValueError when they do not continue the sequence, JournalWriteError when
         this or an earlier write failed. An append of no records does nothing."""
         if self._error is not None or not self._open:
@@ -304,12 +304,12 @@ class MemoryJournal(RecordSink):
         self.groups: list[Group] = []
         self.next_seq = first_seq
 
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
         """Keep `count` records; ValueError when they do not continue the sequence."""
         if first_seq != self.next_seq:
             raise ValueError(f"records from {first_seq} on were offered where {self.next_seq} is next")
         if count:
-            self.groups.append(Group(first_seq, count, payload))
+            self.groups.append(Group(first_seq, count, bytes(payload)))
         self.next_seq += count
 
     def close(self, ts_ns: int, summary: Mapping[str, Any]) -> str:
@@ -328,7 +328,7 @@ class NullJournal(RecordSink):
         self.group_count = 0
         self.payload_bytes = 0
 
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
         """Count `count` records."""
         self.next_seq = first_seq + count
         self.records += count

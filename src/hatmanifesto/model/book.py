@@ -314,4 +314,4 @@ class Book:
         """Return the mid price rounded down to a price unit, 0 while a side is empty."""
         if self.bids.best < 0 or self.asks.best < 0:
             return 0
-        return (self.best_bid() + self.best_ask()) // 2
+        return (self.best_bid() + self.best_ask()) >> 1

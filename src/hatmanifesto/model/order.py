@@ -143,10 +143,11 @@ class OrderList:
         at: i64 = 0
         while items[at] is not order:
             at += 1
-        self.count -= 1
-        while at < self.count:
+        last = self.count - 1
+        while at < last:
             items[at] = items[at + 1]
             at += 1
+        self.count = last
 
     def clear(self) -> None:
         """Forget all orders."""

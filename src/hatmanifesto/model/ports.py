@@ -95,8 +95,11 @@ class RecordSink:
     """Where packed journal records go, group by group."""
 
     @abstractmethod
-    def append(self, first_seq: int, count: int, payload: bytes) -> None:
-        """Take a group of whole records; raises OSError when they cannot be kept."""
+    def append(self, first_seq: int, count: int, payload: bytes | memoryview) -> None:
+        """Take a group of whole records; raises OSError when they cannot be kept.
+
+        A view is of a buffer that is written anew after the call: what is kept must be copied.
+        """
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

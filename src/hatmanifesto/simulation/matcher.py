@@ -85,15 +85,19 @@ class OwnSide:
         """Add an order behind own orders of the same price."""
         orders = self.orders
         at = self.count
+        self.count = at + 1
         if at == len(orders):
             orders.append(order)
         side = self.side
-        while at > 0 and (order.price - orders[at - 1].price) * side > 0:
+        key = order.price * side
+        if key < self.worst_key:
+            self.worst_key = key
+        if key > self.best_key:
+            self.best_key = key
+        while at > 0 and orders[at - 1].price * side < key:
             orders[at] = orders[at - 1]
             at -= 1
         orders[at] = order
-        self.count += 1
-        self._bound()
 
     def remove(self, order: RestingOrder) -> None:
         """Take an order out."""
@@ -101,19 +105,17 @@ class OwnSide:
         at: i64 = 0
         while orders[at] is not order:
             at += 1
-        self.count -= 1
-        while at < self.count:
-            orders[at] = orders[at + 1]
-            at += 1
-        self._bound()
-
-    def _bound(self) -> None:
-        if self.count > 0:
-            self.best_key = self.orders[0].price * self.side
-            self.worst_key = self.orders[self.count - 1].price * self.side
-        else:
+        last = self.count - 1
+        self.count = last
+        if last == 0:
             self.best_key = -FAR_ABOVE
             self.worst_key = FAR_ABOVE
+            return
+        while at < last:
+            orders[at] = orders[at + 1]
+            at += 1
+        self.best_key = orders[0].price * self.side
+        self.worst_key = orders[last - 1].price * self.side
 
 
 class Matcher:
@@ -149,15 +151,14 @@ class Matcher:
         while at < end:
             if responses.next_ns < limit:
                 limit = responses.next_ns
-            quiet = self.quiet_levels()
             # chosen by arithmetic, see MarketView.take_rows
             origin = bids.origin
-            low = bids.low
+            low = bids.low if self.quiet_levels() else bids.end + asks.end  # above every level: none is quiet
             best = bids.best
             own_best = own_bids.best_key
             own_worst = own_bids.worst_key
             origin_step = asks.origin - origin
-            low_step = asks.low - low
+            low_step = asks.low - bids.low
             best_step = asks.best - best
             own_best_step = own_asks.best_key - own_best
             own_worst_step = own_asks.worst_key - own_worst
@@ -168,21 +169,20 @@ class Matcher:
                 meta = rows[at + WORD_META]
                 price = rows[at + WORD_PRICE]
                 # most rows change a level behind the best where no own order rests: that is one store
-                if quiet and meta & WHOLE_ROW_BITS == depth_of_ours:
-                    sell = (meta >> SELL_SHIFT) & 1
-                    key = price - 2 * sell * price
-                    level = key - origin - sell * origin_step
-                    if low + sell * low_step <= level < best + sell * best_step and (
-                        key < own_worst + sell * own_worst_step or key > own_best + sell * own_best_step
+                if meta & WHOLE_ROW_BITS == depth_of_ours:
+                    ask = -((meta >> SELL_SHIFT) & 1)
+                    key = (price ^ ask) - ask
+                    level = key - origin - (origin_step & ask)
+                    if low + (low_step & ask) <= level < best + (best_step & ask) and (
+                        key < own_worst + (own_worst_step & ask) or key > own_best + (own_best_step & ask)
                     ):
                         levels[level] = rows[at + WORD_SIZE]
                         at += ROW_WORDS
                         continue
                 elif meta & WHOLE_ROW_BITS == trade_of_ours:
                     # a print that reaches no own order changes nothing here
-                    hits_asks = (meta >> BUY_SHIFT) & 1
-                    key = price - 2 * hits_asks * price
-                    if key > own_best + hits_asks * own_best_step and meta & (BUY_BIT | SELL_BIT) != 0:
+                    buy = -((meta >> BUY_SHIFT) & 1)
+                    if (price ^ buy) - buy > own_best + (own_best_step & buy) and meta & (BUY_BIT | SELL_BIT) != 0:
                         at += ROW_WORDS
                         continue
                 elif meta & INSTRUMENT_BITS != instrument:
