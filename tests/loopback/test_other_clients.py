@@ -28,12 +28,12 @@ Told = dict[str, Any]
 
 
 class Client(NamedTuple):
-    """`command` begins with what runs the script, and is empty where that cannot be had here."""
+    """`install` returns the command that runs its script, nothing where it cannot be had here."""
 
     name: str
     install: Callable[[], list[str]]
     check: Callable[[Told, Stage], None]
-    installed: Path
+    installed: Callable[[], bool]
 
 
 def python(lock: str, script: str) -> Callable[[], list[str]]:
@@ -42,6 +42,12 @@ def python(lock: str, script: str) -> Callable[[], list[str]]:
         return [] if found is None else [str(found), str(SCRIPTS / script)]
 
     return install
+
+
+def node_is_installed() -> bool:
+    """Tell whether what the lock file names is there."""
+    done = PEERS / "node" / "installed"
+    return done.exists() and done.read_text() == (SCRIPTS / "package-lock.json").read_text()
 
 
 def node(script: str) -> Callable[[], list[str]]:
@@ -55,12 +61,12 @@ def node(script: str) -> Callable[[], list[str]]:
         folder.mkdir(parents=True, exist_ok=True)
         for file in (*SCRIPTS.glob("package*.json"), SCRIPTS / script):
             shutil.copy(file, folder)
-        if not (folder / "installed").exists():
+        if not node_is_installed():
             command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
             finished = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=600)
             if finished.returncode != 0:
                 return []
-            (folder / "installed").touch()
+            shutil.copy(SCRIPTS / "package-lock.json", folder / "installed")
         return [program, str(folder / script)]
 
     return install
@@ -173,22 +179,22 @@ CLIENTS = [
         "nautilus_trader",
         python("nautilus-1", "nautilus_session.py"),
         check_nautilus,
-        PEERS / "nautilus-1" / "installed",
+        (PEERS / "nautilus-1" / "installed").exists,
     ),
     Client(
         "async-hyperliquid",
         python("async-hyperliquid", "async_session.py"),
         check_async,
-        PEERS / "async-hyperliquid" / "installed",
+        (PEERS / "async-hyperliquid" / "installed").exists,
     ),
-    Client("@nktkas/hyperliquid", node("nktkas.mjs"), check_nktkas, PEERS / "node" / "installed"),
-    Client("hyperliquid (npm)", node("hyperliquid.cjs"), check_hyperliquid, PEERS / "node" / "installed"),
+    Client("@nktkas/hyperliquid", node("nktkas.mjs"), check_nktkas, node_is_installed),
+    Client("hyperliquid (npm)", node("hyperliquid.cjs"), check_hyperliquid, node_is_installed),
 ]
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_a_client_of_others_trades_here(client: Client) -> None:
-    if not client.installed.exists():
+    if not client.installed():
         pytest.skip(f"{client.name} is not installed: `pytest -m soak {Path(__file__).name}` does it")
     play(client)
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from hyperliquid.exchange import Exchange
 from hyperliquid.info import Info
 from hyperliquid.utils.types import Cloid
 
-from loopback.running import Stage, threaded, wait_for
+from loopback.clients import connected
+from loopback.desk import Desk
+from loopback.running import Stage, play, threaded, wait_for
 from loopback.shapes import differences, shape
 
 CLOID = Cloid.from_int(0xC101D)
@@ -243,6 +246,54 @@ def test_streams_have_the_fields_of_recorded_messages(lived: Lived, shared_dir: 
     assert differences(shape(own), shape(fills), "userFills") == []
     told = json.loads((folder / "nautilus_ws_user_fill_liquidation.json").read_text())["data"]["fills"]
     assert differences(shape(own), shape(told), "user", frozenset({"liquidation"})) == []
+
+
+STREAMS = ("BookTicker", "Klines", "Order", "OrderBook", "Prices", "Trades", "UserEventTrade")
+
+
+def recorded_streams(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Return subscriptions that another client's tests recorded: the request, its echo, and a message."""
+    with zipfile.ZipFile(folder / "jkorf_hyperliquid_net_unittest_pairs.zip") as archive:
+        for name in STREAMS:
+            text = archive.read(f"Subscriptions/{name}.txt").decode()
+            asked, _, rest = text.removeprefix("\ufeff").removeprefix(">").partition("\n<")
+            echoed, _, told = rest.partition("\n=")
+            scrubbed = told.replace('"0x01"', f'"0x{0:064x}"')
+            yield json.loads(asked), json.loads(echoed), json.loads(scrubbed)
+
+
+def test_streams_and_echoes_have_the_fields_that_another_client_recorded(shared_dir: Path) -> None:
+    async def story(stage: Stage) -> None:
+        account = stage.accounts[0]
+        body = Desk().body(taking_order(), account.agent_key, nonce=stage.loopback.now_ms)
+        async with connected(stage) as client:
+            wanted = []
+            for asked, echoed, told in recorded_streams(shared_dir / "data" / "hyperliquid" / "api_fixtures"):
+                for subscription in (asked["subscription"], echoed["data"]["subscription"]):
+                    for name, own in (("coin", "BTC"), ("user", account.address)):
+                        if name in subscription:
+                            subscription[name] = own
+                await client.send(asked)
+                wanted.append((echoed, told))
+            await client.until(lambda: len(client.on("subscriptionResponse")) == len(STREAMS))
+            assert client.on("subscriptionResponse") == [echoed["data"] for echoed, _ in wanted]
+            await client.send({"method": "post", "id": 1, "request": {"type": "action", "payload": body}})
+            await client.until(
+                lambda: {told["channel"] for _, told in wanted} <= {each["channel"] for each in client.heard}
+            )
+            for _, told in wanted:
+                ours = client.on(told["channel"])[-1]
+                theirs = told["data"]
+                if "mids" in theirs:
+                    ours, theirs = ({"mids": sorted(found["mids"].values())} for found in (ours, theirs))
+                assert differences(shape(ours), shape(theirs), told["channel"], OPTIONAL) == []
+
+    play(story)
+
+
+def taking_order() -> dict[str, Any]:
+    order = {"a": 0, "b": True, "p": "60010", "s": "0.01", "r": False, "t": {"limit": {"tif": "Ioc"}}}
+    return {"type": "order", "orders": [order], "grouping": "na"}
 
 
 def test_a_difference_is_found() -> None:
