@@ -28,9 +28,10 @@ from hatmanifesto.trading.guard import alive
 from hatmanifesto.trading.heartbeat import Beats
 from hatmanifesto.trading.loop_times import LoopTimes
 from hatmanifesto.trading.polling import BusyPoll
+from hatmanifesto.trading.reconciliation import Reconciled
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last
 from hatmanifesto.trading.seen import KEPT, Booked
-from hatmanifesto.trading.session import JOURNALS, LiveSession
+from hatmanifesto.trading.session import JOURNALS, LiveSession, Watch
 from support.local_venue import Faults, LocalExchange, LocalVenue
 from support.virtual_time import VirtualLoop, run_virtually
 from trading.test_crashes import BEGIN_NS, draft, instruments
@@ -194,6 +195,45 @@ def test_a_session_stays_on_the_core_that_it_was_told_and_refuses_one_that_is_no
     finally:
         os.sched_setaffinity(0, allowed)
     assert found == [{core}, allowed]
+
+
+class Beating(Watch):
+    """Notes when the session said that its loop turns."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.at: list[int] = []
+
+    def beat(self) -> None:
+        self.at.append(self.loop.now_ns())
+
+
+def test_the_guard_hears_the_trader_until_its_session_has_ended(tmp_path: Path) -> None:
+    loop = VirtualLoop(BEGIN_NS)
+    watch = Beating(loop)
+    ends: list[int] = []
+
+    async def story() -> None:
+        venue = LocalVenue(LocalExchange(loop, 3, instruments()), Faults(), 1)
+        session = LiveSession(draft(), tmp_path, venue, loop.now_ns, watch=watch)
+        await session.start()
+        await asyncio.sleep(1)
+        compare = session.reconciler.run
+
+        async def slowly(why: str) -> Reconciled:
+            await asyncio.sleep(20)  # an order that will not go, a venue that does not answer
+            return await compare(why)
+
+        session.reconciler.run = slowly  # type: ignore[method-assign]
+        await session.stop()
+        ends.append(loop.now_ns())
+        await asyncio.sleep(5)
+
+    run_virtually(story(), loop)
+    moments = [*watch.at, ends[0]]
+    assert moments[-1] - moments[0] > 20_000_000_000
+    assert max(later - earlier for earlier, later in itertools.pairwise(moments)) < 200_000_000
+    assert watch.at[-1] <= ends[0]
 
 
 @pytest.mark.parametrize("every", ["0s", "200ms"])

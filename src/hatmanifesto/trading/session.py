@@ -323,6 +323,12 @@ class LiveSession:
             self._look_for_guard()
             await asyncio.sleep(BEAT_S)
 
+    async def _beat_to_the_end(self) -> None:
+        """Prove that the loop turns while the session ends, which may outlast the guard's patience."""
+        while True:
+            self.watch.beat()
+            await asyncio.sleep(BEAT_S)
+
     def _look_for_guard(self) -> None:
         self.watch.beat()
         guarded = self.watch.guarded()
@@ -343,6 +349,7 @@ class LiveSession:
     async def stop(self) -> Summary:
         """Withdraw everything, compare once more, close the journal. Raises the failure that ended the session."""
         stop_tasks(self._tasks)
+        self._spawn(self._beat_to_the_end())
         trader = self.trader
         failure = trader.failure
         left = 0
