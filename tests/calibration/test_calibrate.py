@@ -13,7 +13,7 @@ from hatmanifesto.backtest.calibration.calibrate import Report, calibrate_tape
 from hatmanifesto.backtest.calibration.estimate import Estimate
 from hatmanifesto.backtest.calibration.samples import sample, span_of, step_for
 from hatmanifesto.backtest.harness import run_tape
-from hatmanifesto.backtest.tape.format import EXCH, LOCAL, Source, TapeLike, as_rows
+from hatmanifesto.backtest.tape.format import EXCH, LOCAL, META, PRICE, Source, TapeLike, as_rows
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
 from hatmanifesto.backtest.tape.importers.request import ImportRequest
 from hatmanifesto.backtest.tape.reader import MemoryTape, Tape
@@ -22,7 +22,7 @@ from hatmanifesto.backtest.tape.writer import TapeWriter
 from hatmanifesto.cli.main import app
 from hatmanifesto.config.settings import load
 from hatmanifesto.errors import UserError
-from hatmanifesto.model.market_row import KIND_MASK, TRADE
+from hatmanifesto.model.market_row import INSTRUMENT_SHIFT, KIND_MASK, TRADE
 from support.known_market import START_NS, STEP_NS, known_market
 from support.toy_market import generate
 from tape.samples import BTC
@@ -72,6 +72,39 @@ def test_known_values_come_back_within_the_stated_error(report: Report) -> None:
             assert estimate.high is not None
             assert estimate.low < estimate.value < estimate.high
     assert [one.instrument for one in report.found] == ["BTC", "ETH"]
+
+
+def test_where_trades_tell_nothing_a_fill_earns_its_depth(report: Report) -> None:
+    for one in report.found:
+        assert one.pays
+        deep = [row for row in one.earned if row.fills >= 100]
+        assert len(deep) >= 5
+        for row in deep:
+            assert row.bps.low is not None
+            assert row.bps.high is not None
+            assert row.bps.low < row.bps.value < row.bps.high
+            assert row.bps.value == pytest.approx(row.depth, abs=0.6)
+    assert not any("at no depth" in note for note in report.notes)
+
+
+def test_where_the_price_follows_trades_a_fill_earns_nothing_and_a_note_says_so(known: MemoryTape) -> None:
+    """After each trade the book goes on as far as the trade went, and farther."""
+    rows = np.concatenate([as_rows(known.stream("exchange").chunk(n)) for n in range(known.stream("exchange").count)])
+    rows = rows[(rows[:, META] >> INSTRUMENT_SHIFT) == 0].copy()
+    shift, mid = 0, 0
+    for row in rows:
+        if row[META] & KIND_MASK == TRADE:
+            reached = int(row[PRICE]) - mid
+            row[PRICE] += shift
+            shift += reached * 3 // 2
+        else:
+            mid = int(row[PRICE])
+            row[PRICE] += shift
+    tape = MemoryTape(rows, known.instruments[:1])
+    report = calibrate_tape(tape, [], horizon_ns=S)
+    assert not report.found[0].pays
+    assert all(row.bps.value < row.depth for row in report.found[0].earned if row.fills >= 100)
+    assert any("did fills earn the maker fee of 1.5 bps" in note for note in report.notes)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

@@ -165,6 +165,8 @@ def _payload(tape: Path, report: "Report", out: Path | None, chart: Path | None)
 
 
 def _facts(one: "Calibration") -> dict[str, Any]:
+    from hatmanifesto.backtest.calibration.estimate import EARNED_AFTER_S
+
     weights = one.fair_price
     return {
         "seconds": one.seconds,
@@ -190,6 +192,8 @@ def _facts(one: "Calibration") -> dict[str, Any]:
         "glft_skew_bps_per_quote": one.glft_skew,
         "maker_fee_bps": one.maker_fee,
         "points": [point._asdict() for point in one.points],
+        "earned_bps": [{"depth": row.depth, "fills": row.fills, **_interval(row.bps)} for row in one.earned],
+        "earned_after_seconds": EARNED_AFTER_S,
     }
 
 
@@ -221,30 +225,36 @@ def _print(console: Console, tape: Path, report: "Report", out: Path | None, cha
 
 
 def _print_fit(console: Console, one: "Calibration") -> None:
+    from hatmanifesto.backtest.calibration.estimate import EARNED_AFTER_S
+
     points = _chosen(one.points)
     table = Table(
         title=f"{one.instrument}: rate at which trades reach a depth, fitted to {one.lower:.2f}-{one.upper:.1f} bps",
         width=88, pad_edge=False,
     )  # fmt: skip
-    for name in ("depth, bps", "windows", "rate, 1/s", "fitted, 1/s"):
+    for name in ("depth, bps", "windows", "rate, 1/s", "fitted, 1/s", "earned"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("logarithm: rate #, fitted |", no_wrap=True)
+    earned = {row.depth: row.bps.value for row in one.earned}
     rates = [point.rate for point in points] + [point.fitted for point in points if point.in_fit]
     for point in points:
         table.add_row(
             f"{point.depth:.2f}", f"{point.windows:,}", f"{point.rate:.4f}",
-            f"{point.fitted:.4f}" if point.in_fit else f"({point.fitted:.4f})", _bar(point, min(rates), max(rates)),
+            f"{point.fitted:.4f}" if point.in_fit else f"({point.fitted:.4f})",
+            f"{earned[point.depth]:.2f}" if point.depth in earned else "-", _bar(point, min(rates), max(rates)),
         )  # fmt: skip
     console.print(table)
     for line in (
         f"  with gamma {one.gamma:.3g}: quotes {one.glft_half_spread:.2f} bps from the fair price, moved "
         f"{one.glft_skew:.3f} bps a quote held",
+        f"  earned: bps of a fill at that depth {EARNED_AFTER_S:g} s later, before fees; the depth itself would be no"
+        " adverse selection",
         f"  the market's half-spread is {one.half_spread:.2f} bps, the maker fee {one.maker_fee:g} bps",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _bar(point: "Point", low: float, high: float, width: int = 28) -> str:
+def _bar(point: "Point", low: float, high: float, width: int = 20) -> str:
     def place(rate: float) -> int:
         return 1 + round((width - 1) * math.log(min(max(rate, low), high) / low) / math.log(high / low))
 

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from hatmanifesto.backtest.calibration.estimate import Calibration, TooLittleError, calibrate
+from hatmanifesto.backtest.calibration.estimate import EARNED_AFTER_S, Calibration, TooLittleError, calibrate
 from hatmanifesto.backtest.calibration.samples import MOST_STEPS, STEP_NS, Progress, sample, span_of, step_for
 from hatmanifesto.backtest.tape.format import TapeLike
 from hatmanifesto.errors import UserError
@@ -83,6 +83,12 @@ def calibrate_tape(
             notes.append(f"{one.instrument.name} is left out: {error}")
     if not found:
         raise UserError("; ".join(notes), "use a longer recording or a longer horizon")
+    for fitted in found:
+        if fitted.earned and not fitted.pays:
+            notes.append(
+                f"{fitted.instrument}: at no depth with enough of them did fills earn the maker fee of"
+                f" {fitted.maker_fee:g} bps within {EARNED_AFTER_S:g} s; who knows no more than the mid loses here"
+            )
     return Report(
         METHOD, horizon_ns, step_ns, FLOW_HALF_LIFE_NS, share, span.end_ns,
         utc_text(span.begin_ns), utc_text(span.end_ns), found, notes,

@@ -21,6 +21,8 @@ SEED: Final = 0
 LEAST_BLOCKS: Final = 8
 BLOCK_SECONDS: Final = 30.0
 VOLATILITY_STEPS: Final = 50
+EARNED_AFTER_S: Final = 5.0
+"""When a fill is judged: so long after its window's end."""
 LEAST_POINT: Final = 5
 """Windows that must have reached a depth for its rate to be drawn and to count in the fit's R2."""
 _BPS: Final = 10_000.0
@@ -48,6 +50,15 @@ class Point(NamedTuple):
     rate: float
     fitted: float
     in_fit: bool
+
+
+class Earned(NamedTuple):
+    """What quotes at a depth from the mid at a window's beginning earned when trades reached them: bps of the mid some
+    seconds later, before fees. The depth itself where fills tell nothing about the price; less where they do."""
+
+    depth: float
+    fills: int
+    bps: Estimate
 
 
 class Goodness(NamedTuple):
@@ -103,6 +114,14 @@ class Calibration(NamedTuple):
     glft_skew: float
     maker_fee: float
     points: list[Point]
+    earned: list[Earned]
+
+    @property
+    def pays(self) -> bool:
+        """Whether fills at some depth may have earned the maker fee: the interval of one reaches it, or of no depth
+        enough was seen to tell."""
+        told = [one for one in self.earned if one.fills >= LEAST_HITS]
+        return not told or any(one.bps.high is None or one.bps.high > self.maker_fee for one in told)
 
 
 class TooLittleError(ValueError):
@@ -173,6 +192,7 @@ def calibrate(samples: Samples, horizon_ns: int, flow_half_life_ns: int, full_po
         glft_skew=depths.skew,
         maker_fee=fee,
         points=points,
+        earned=_earned(samples, windows, blocks, steps, [point.depth for point in points]),
     )
 
 
@@ -278,6 +298,32 @@ def _points(classes: Ints, fit: IntensityFit, seconds: float) -> list[Point]:
         rate = -np.log1p(-hits / total) / seconds
         inside = fit.lower <= depth <= fit.upper
         found.append(Point(depth, hits, float(rate), fit.at(depth), inside))
+    return found
+
+
+def _earned(samples: Samples, windows: _Windows, blocks: _Blocks, steps: int, depths: list[float]) -> list[Earned]:
+    """Judge fills on both sides by the mid some seconds after their window."""
+    after = steps + round(EARNED_AFTER_S * 1e9 / samples.step_ns)
+    known = windows.begins + after < len(samples.usable)
+    known[known] = samples.usable[windows.begins[known] + after]
+    begins = windows.begins[known]
+    mid = samples.mid
+    moved = (mid[begins + after] - mid[begins]) / mid[begins] * _BPS
+    found: list[Earned] = []
+    for depth in depths:
+        at = DEPTH_EDGES.index(depth)
+        # buyers who reach a depth fill a sale there, sellers a purchase
+        sold, bought = windows.buy_class[known] > at, windows.sell_class[known] > at
+        fills = np.count_nonzero(sold) + np.count_nonzero(bought)
+        if fills < LEAST_POINT:
+            continue
+        gains = sold * (depth - moved) + bought * (depth + moved)
+        sums = blocks.totals(begins, gains)
+        counts = blocks.totals(begins, sold.astype(np.float64) + bought)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            draws = (blocks.times @ sums) / (blocks.times @ counts)
+        value = float(gains.sum() / fills)
+        found.append(Earned(depth, int(fills), _interval(value, draws.tolist(), blocks, logarithmic=False)))
     return found
 
 
