@@ -58,7 +58,7 @@ def measure(tape: TapeLike, instrument: int) -> MarketStatistics:
     curves: Curves = {}
     minutes = float(rows[-1, EXCH] - rows[0, EXCH]) / 60 / SECOND
     books = _snapshots(rows[kind == SNAPSHOT])
-    quotes = _quotes(rows[kind == BBO]) if (kind == BBO).any() else books.touch()
+    quotes = _best_prices(rows)
     tick = float(spec.tick_at(int(np.median(quotes.bid))))
     unit = 10.0**-spec.size_scale
     _spread(quotes, tick, figures, curves)
@@ -91,6 +91,12 @@ class Quotes:
         """Return the mid in force at each time."""
         at = np.clip(np.searchsorted(self.time, times, side="right") - 1, 0, None)
         return self.mid[at]
+
+
+def _best_prices(rows: Rows) -> Quotes:
+    """Best prices of one instrument's rows: as the venue told them, or of its books where it did not."""
+    kind = rows[:, META] & KIND_MASK
+    return _quotes(rows[kind == BBO]) if (kind == BBO).any() else _snapshots(rows[kind == SNAPSHOT]).touch()
 
 
 def _quotes(rows: Rows) -> Quotes:
@@ -253,6 +259,26 @@ def _moves(quotes: Quotes, minutes: float, figures: dict[str, float], curves: Cu
             figures["absolute_returns_1_s_autocorrelation"] = _correlation(np.abs(returns), 1)
             figures["absolute_returns_1_s_autocorrelation_lag_10"] = _correlation(np.abs(returns), 10)
     curves["volatility_by_horizon_bps"] = curve
+
+
+def together(tape: TapeLike, first: int, second: int) -> MarketStatistics:
+    """Return how two instruments of a tape move together: correlation of returns, and of their sizes, by horizon."""
+    quotes = [_best_prices(rows_of(tape.stream("exchange"), instrument)) for instrument in (first, second)]
+    begin = max(int(one.time[0]) for one in quotes) + SECOND
+    end = min(int(one.time[-1]) for one in quotes)
+    figures: dict[str, float] = {}
+    curve = []
+    for horizon in (1, 2, 5, 10, 20, 30, 60):
+        times = np.arange(begin, end, horizon * SECOND)
+        if len(times) < 8:
+            break
+        one, other = (np.diff(np.log(each.mid_at(times))) for each in quotes)
+        value = float(np.corrcoef(one, other)[0, 1])
+        curve.append((float(horizon), value))
+        if horizon in HORIZONS_S:
+            figures[f"returns_correlation_{horizon}_s"] = value
+            figures[f"absolute_returns_correlation_{horizon}_s"] = float(np.corrcoef(np.abs(one), np.abs(other))[0, 1])
+    return MarketStatistics((end - begin) / 60 / SECOND, figures, {"returns_correlation_by_horizon": curve})
 
 
 def _premium(quotes: Quotes, oracle: Rows, figures: dict[str, float]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.market_statistics import MarketStatistics, measure
+from benchmarks.market_statistics import MarketStatistics, measure, together
 from benchmarks.small_charts import Chart, Panel, Series, svg
 from hatmanifesto.backtest.tape.importers.detect import IMPORTERS, find_source
 from hatmanifesto.backtest.tape.importers.request import ImportRequest
@@ -34,6 +34,8 @@ from hatmanifesto.simulation.agents.fair_value import Basis
 from hatmanifesto.simulation.agents.parameters import MARKETS
 
 COINS = ("BTC", "ETH")
+TOGETHER = "BTC with ETH"
+GROUPS = (*COINS, TOGETHER)
 FITTED = "data/hyperliquid/recorder_20250904"
 HELD_OUT = "data/hyperliquid/recorder_20250903"
 PREMIUMS = "data/funding/yuchengzhang/hl_{coin}_funding_rates.json.gz"
@@ -77,6 +79,8 @@ SHOWN = [
     ("volatility_60_s_bps", "volatility of 60 s, bps"),
     ("returns_1_s_kurtosis", "returns of 1 s, kurtosis"),
     ("returns_1_s_autocorrelation", "returns of 1 s, autocorrelation"),
+    *((f"returns_correlation_{horizon}_s", f"returns of {horizon} s, correlation") for horizon in (1, 10, 60)),
+    ("absolute_returns_correlation_10_s", "their sizes over 10 s, correlation"),
     ("premium_mean_bps", "hourly premium, mean, bps"),
     ("premium_std_bps", "hourly premium, deviation, bps"),
     ("premium_hourly_autocorrelation", "hourly premium, autocorrelation"),
@@ -87,12 +91,14 @@ def recorded(folder: Path) -> dict[str, MarketStatistics]:
     """Import a recording into a passing tape and measure it."""
     with tempfile.TemporaryDirectory() as passing:
         path = Path(passing) / "recorded.tape"
-        found, files = find_source([folder])
+        source, files = find_source([folder])
         with TapeWriter(path) as writer:
-            IMPORTERS[found](ImportRequest(files=files, instruments=list(COINS)), writer, lambda done, total: None)
+            IMPORTERS[source](ImportRequest(files=files, instruments=list(COINS)), writer, lambda done, total: None)
         with Tape.open(path) as tape:
             names = [instrument.name for instrument in tape.instruments]
-            return {coin: measure(tape, names.index(coin)) for coin in COINS}
+            places = [names.index(coin) for coin in COINS]
+            found = {coin: measure(tape, place) for coin, place in zip(COINS, places, strict=True)}
+            return {**found, TOGETHER: together(tape, *places)}
 
 
 def synthetic(seeds: int, minutes: int) -> list[dict[str, MarketStatistics]]:
@@ -101,7 +107,8 @@ def synthetic(seeds: int, minutes: int) -> list[dict[str, MarketStatistics]]:
     for seed in range(1, seeds + 1):
         print(f"synthetic market, seed {seed} of {seeds}, {minutes} minutes", file=sys.stderr, flush=True)
         tape = generate(seed=seed, minutes=minutes, instruments=COINS)
-        found.append({coin: measure(tape, at) for at, coin in enumerate(COINS)})
+        each = {coin: measure(tape, at) for at, coin in enumerate(COINS)}
+        found.append({**each, TOGETHER: together(tape, 0, 1)})
     return found
 
 
@@ -161,7 +168,7 @@ def compare(
     real: dict[str, MarketStatistics], held_out: dict[str, MarketStatistics], made: list[dict[str, MarketStatistics]]
 ) -> Iterator[dict[str, Any]]:
     """Yield a line for every statistic that both have."""
-    for coin in COINS:
+    for coin in GROUPS:
         for name, value in real[coin].figures.items():
             values = [one[coin].figures[name] for one in made]
             yield line(f"{coin} {name}", value, held_out[coin].figures[name], values)
@@ -189,6 +196,19 @@ def draw(
             panels.append(Panel(f"{coin}: {title.lower()}", series))
         chart = Chart(title, x_name, y_name, panels, log_x, log_y)
         (folder / f"synthetic-{file}.svg").write_text(svg(chart), encoding="utf-8")
+    curve = "returns_correlation_by_horizon"
+    points = [x for x, _ in real[TOGETHER].curves[curve]]
+    means = np.mean([[y for _, y in one[TOGETHER].curves[curve]] for one in made], axis=0)
+    panel = Panel(
+        "BTC with ETH: correlation of returns",
+        [
+            Series("recorded", real[TOGETHER].curves[curve]),
+            Series("synthetic", list(zip(points, means.tolist(), strict=True))),
+            Series("day before", held_out[TOGETHER].curves[curve]),
+        ],
+    )
+    chart = Chart("Correlation of returns by horizon", "seconds", "", [panel], True, False)
+    (folder / "synthetic-correlation.svg").write_text(svg(chart), encoding="utf-8")
     shares = np.linspace(0.01, 0.99, 50)
     panels = []
     for coin in COINS:
@@ -205,13 +225,15 @@ def tables(lines: list[dict[str, Any]]) -> str:
     """Return the tables of the page: what is shown of each coin."""
     by_name = {one["name"]: one for one in lines}
     out = []
-    for coin in COINS:
+    for coin in GROUPS:
         out += [
             f"| {coin} | recorded | synthetic | range | ratio | day before |",
             "| --- | --: | --: | --: | --: | --: |",
         ]
         for name, words in SHOWN:
-            one = by_name[f"{coin} {name}"]
+            one = by_name.get(f"{coin} {name}")
+            if one is None:
+                continue  # of one coin, or of both together
             low, high = _plain(one["synthetic_low"]), _plain(one["synthetic_high"])
             day_before = "" if one["held_out"] is None else _plain(one["held_out"])
             span = "" if low == high else f"{low} … {high}"

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks.market_statistics import measure
+from benchmarks.market_statistics import measure, together
 from benchmarks.small_charts import Chart, Panel, Series, svg
 from hatmanifesto.backtest.tape.reader import MemoryTape
 from support.live import btc
@@ -46,6 +46,22 @@ def test_statistics_of_a_market_counted_by_hand() -> None:
     assert figures["prints_per_aggressor"] == pytest.approx(4 / 3)
     assert figures["aggressor_p50_usd"] == pytest.approx(1000.02, abs=0.03)
     assert figures["price_changes_per_minute"] == pytest.approx(2 * 6)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_two_instruments_that_move_alike_or_against_each_other(side: int) -> None:
+    rows = Rows()
+    steps = [3, -1, 4, -1, 5, -9, 2, 6, -5, 3, 5, -8, 9, -7, 9, 3, -2, 3, -8, 4] * 2
+    price = [500_000, 500_000]
+    for second, step in enumerate(steps):
+        for instrument, sign in ((0, 1), (1, side)):
+            price[instrument] += sign * step * 10
+            for at, touch in ((1, price[instrument]), (-1, price[instrument] + 10)):
+                rows.bbo(T0 + second * S, at, touch, BTC, instrument=instrument)
+    tape = MemoryTape(np.array(rows.rows, dtype=np.int64), [btc(), btc()])
+    figures = together(tape, 0, 1).figures
+    assert figures["returns_correlation_1_s"] == pytest.approx(side, abs=1e-3)
+    assert figures["absolute_returns_correlation_1_s"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_chart_is_wellformed_and_holds_every_line() -> None:

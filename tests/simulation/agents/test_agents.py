@@ -7,7 +7,7 @@ import pytest
 
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY
 from hatmanifesto.simulation.agents.dice import MILLION, Dice, Quantiles, exponential
-from hatmanifesto.simulation.agents.fair_value import Basis, FairValue
+from hatmanifesto.simulation.agents.fair_value import Basis, CommonFactor, FairValue
 from hatmanifesto.simulation.agents.market import AgentsMarket
 from hatmanifesto.simulation.agents.parameters import MARKETS
 from hatmanifesto.simulation.live.actions import Place
@@ -54,21 +54,43 @@ def test_the_table_of_exponentials() -> None:
         assert exponential(x * MILLION) == pytest.approx(y * MILLION, abs=2)
 
 
-def test_the_fair_value_has_the_volatility_that_is_asked_for() -> None:
-    value = FairValue(dice(3), 0, 1_000_000, 450_000, 60, 0, 0)
-    moves, last = [], 0
+def test_the_fair_value_has_the_volatility_that_is_asked_for_and_shares_it_with_others() -> None:
+    common = CommonFactor(dice(9), 450_000, 60, 0)
+    values = [
+        FairValue(dice(seed), 0, volatility, 0, 950_000, common) for seed, volatility in ((3, 10**6), (4, 2 * 10**6))
+    ]
+    moves: list[list[int]] = [[], []]
+    last = [0, 0]
     for _ in range(6_000):  # seconds
         for _ in range(14):
-            value.step()
-        moves.append(int(value.value) - last)
-        last = int(value.value)
-    mean_square = sum(move * move for move in moves) / len(moves)
-    assert 0.75 < mean_square / 1e12 < 1.3
-    assert value.seen(0) == value.value
-    before = value.value
-    value.push(5)
-    value.step()
-    assert value.seen(1) == before
+            common.step()
+            for value in values:
+                value.step()
+        for at, value in enumerate(values):
+            moves[at].append(int(value.value) - last[at])
+            last[at] = int(value.value)
+    squares = [sum(move * move for move in one) / len(one) for one in moves]
+    assert 0.75 < squares[0] / 1e12 < 1.3
+    assert 0.75 < squares[1] / 4e12 < 1.3
+    together = sum(one * other for one, other in zip(*moves, strict=True)) / len(moves[0])
+    assert 0.85 < together / (squares[0] * squares[1]) ** 0.5 < 0.95  # 0.95 squared
+    assert values[0].seen(0) == values[0].value
+    before = values[0].value
+    values[0].push(5)
+    common.step()
+    values[0].step()
+    assert values[0].seen(1) == before
+
+
+def test_a_jump_moves_every_instrument_the_same_way_and_stirs_the_market() -> None:
+    common = CommonFactor(dice(5), 450_000, 60, 1_000_000)  # one each block
+    values = [FairValue(dice(seed), 0, 0, jump, 950_000, common) for seed, jump in ((3, 1_000), (4, 3_000))]
+    common.step()
+    for value in values:
+        value.step()
+    assert values[0].value != 0
+    assert abs(values[1].value - 3 * values[0].value) <= 3
+    assert common.level > 0
 
 
 def test_the_basis_returns_to_its_mean() -> None:

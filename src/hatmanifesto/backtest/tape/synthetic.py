@@ -21,7 +21,7 @@ from hatmanifesto.errors import UserError
 from hatmanifesto.model.funding import HOUR_NS
 from hatmanifesto.simulation.agents.dice import Dice
 from hatmanifesto.simulation.agents.feed import Feed
-from hatmanifesto.simulation.agents.market import AgentsMarket
+from hatmanifesto.simulation.agents.market import AgentsMarket, common_factor
 from hatmanifesto.simulation.agents.parameters import MARKETS
 from hatmanifesto.simulation.live.exchange import BLOCK_NS, LiveExchange
 from hatmanifesto.simulation.live.floor import LiveOptions
@@ -95,14 +95,16 @@ def _parts(
     exchange = LiveExchange([spec.build(i) for i, spec in enumerate(specs)], options=LiveOptions(open_orders=5000))
     agents: list[AgentsMarket] = []
     feeds: list[Feed] = []
+    common = common_factor(random.Random(seed * 1_000 + 900))
     for index, spec in enumerate(specs):
-        market = AgentsMarket(exchange, index, MARKETS[spec.name], random.Random(seed * 1_000 + index))
+        market = AgentsMarket(exchange, index, MARKETS[spec.name], random.Random(seed * 1_000 + index), common=common)
         agents.append(market)
         feeds.append(Feed(market, index, Dice(random.Random(seed * 1_000 + 500 + index)), changes=changes))
     now = START_NS - _WARM_UP_BLOCKS * BLOCK_NS
     blocks = minutes * _MINUTE_NS // BLOCK_NS + 1
     hour = START_NS // HOUR_NS
     for block in range(-_WARM_UP_BLOCKS, blocks):
+        common.step()
         for market in agents:
             market.act(now)
         if now // HOUR_NS > hour:

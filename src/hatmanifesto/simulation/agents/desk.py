@@ -7,7 +7,7 @@ from mypy_extensions import i64
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import POST_ONLY
 from hatmanifesto.simulation.agents.dice import MILLION, Dice
-from hatmanifesto.simulation.agents.fair_value import FairValue
+from hatmanifesto.simulation.agents.fair_value import CommonFactor, FairValue
 from hatmanifesto.simulation.agents.parameters import MarketParameters
 from hatmanifesto.simulation.live.account import Holding
 from hatmanifesto.simulation.live.actions import Cancel, Place
@@ -25,7 +25,13 @@ class Desk:
     """Prices of agents are whole ticks of one grid, `tick` price units each; sizes are lots."""
 
     def __init__(
-        self, exchange: LiveExchange, index: int, parameters: MarketParameters, dice: Dice, block_ns: int
+        self,
+        exchange: LiveExchange,
+        index: int,
+        parameters: MarketParameters,
+        dice: Dice,
+        block_ns: int,
+        common: CommonFactor,
     ) -> None:
         self.exchange: Final[LiveExchange] = exchange
         self.index: Final[int] = index
@@ -44,10 +50,9 @@ class Desk:
             dice,
             self.start * MILLION,
             self.distance(parameters.volatility),
-            i64(parameters.volatility_spread),
-            i64(parameters.volatility_memory_s),
-            i64(parameters.jump_chance),
             self.distance(parameters.jump),
+            i64(parameters.common),
+            common,
         )
         self.now_ns: i64 = 0
         self.bid: i64 = 0

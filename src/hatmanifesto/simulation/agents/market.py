@@ -5,6 +5,8 @@ A driver steps it block by block, so that other participants can trade in the sa
     agents = AgentsMarket(exchange, index, BTC, random.Random(seed))
     agents.act(now_ns)                     # before each block: everybody submits
     events = exchange.advance(now_ns)
+
+Several markets move together where they are given one `common_factor`, stepped before each block.
 """
 
 import random
@@ -15,9 +17,14 @@ from mypy_extensions import i64
 from hatmanifesto.model.funding import HOUR_NS, HYPERLIQUID_FUNDING, PremiumAverage, premium_of
 from hatmanifesto.simulation.agents.desk import Desk
 from hatmanifesto.simulation.agents.dice import MILLION, Dice
-from hatmanifesto.simulation.agents.fair_value import Basis
+from hatmanifesto.simulation.agents.fair_value import Basis, CommonFactor
 from hatmanifesto.simulation.agents.makers import Crowd, GridMaker, TouchMaker
-from hatmanifesto.simulation.agents.parameters import MarketParameters
+from hatmanifesto.simulation.agents.parameters import (
+    JUMP_CHANCE,
+    VOLATILITY_MEMORY_S,
+    VOLATILITY_SPREAD,
+    MarketParameters,
+)
 from hatmanifesto.simulation.agents.takers import InformedTaker, NoiseTakers
 from hatmanifesto.simulation.live.exchange import BLOCK_NS, LiveExchange
 from hatmanifesto.simulation.live.mark import MarkPrice, impact_price
@@ -27,6 +34,11 @@ PRICES_NS: Final = 3_000_000_000
 PREMIUM_NS: Final = 5_000_000_000
 MAJORS: Final = ("BTC", "ETH")
 """Instruments whose impact prices are those of 20,000 USDC; of others 6,000 (source: Hyperliquid docs, funding)."""
+
+
+def common_factor(rng: random.Random) -> CommonFactor:
+    """Return what moves several markets at once; step it once before each block."""
+    return CommonFactor(Dice(rng), i64(VOLATILITY_SPREAD), i64(VOLATILITY_MEMORY_S), i64(JUMP_CHANCE))
 
 
 @final
@@ -41,8 +53,14 @@ class AgentsMarket:
         rng: random.Random,
         *,
         block_ns: int = BLOCK_NS,
+        common: CommonFactor | None = None,
     ) -> None:
-        self.desk: Final[Desk] = Desk(exchange, index, parameters, Dice(rng), block_ns)
+        dice = Dice(rng)
+        # a market alone has a factor of its own, which it steps itself
+        self._own: Final[CommonFactor | None] = common_factor(rng) if common is None else None
+        shared = common if common is not None else self._own
+        assert shared is not None
+        self.desk: Final[Desk] = Desk(exchange, index, parameters, dice, block_ns, shared)
         desk = self.desk
         self._touch: Final[list[TouchMaker]] = [TouchMaker(desk, at) for at in range(parameters.touch_makers)]
         self._grid: Final[list[GridMaker]] = [GridMaker(desk, at) for at in range(parameters.grid_makers)]
@@ -67,6 +85,8 @@ class AgentsMarket:
     def act(self, now_ns: int) -> None:
         """Let everybody submit what they want in the block of this time; call it once before each block."""
         desk = self.desk
+        if self._own is not None:
+            self._own.step()
         desk.fair.step()
         desk.look(i64(now_ns))
         if now_ns >= self._prices_ns:

@@ -6,6 +6,13 @@ milliseconds, chances in millionths, quantile tables as (share in thousandths, v
 
 from typing import Final, final
 
+VOLATILITY_SPREAD: Final = 450_000
+"""Deviation of the logarithm of volatility, millionths; one volatility for the whole market."""
+VOLATILITY_MEMORY_S: Final = 60
+JUMP_CHANCE: Final = 400
+"""Chance of a jump of the whole market, a block."""
+COMMON: Final = 950_000
+
 
 @final
 class MarketParameters:
@@ -16,9 +23,7 @@ class MarketParameters:
         start_price: str,
         *,
         volatility: int,
-        volatility_spread: int,
-        volatility_memory_s: int,
-        jump_chance: int,
+        common: int,
         jump: int,
         impact: int,
         touch_makers: int,
@@ -60,12 +65,10 @@ class MarketParameters:
         basis_memory_s: int,
     ) -> None:
         self.start_price: Final[str] = start_price
-        # fair value: deviation a second, deviation of its logarithm and how long that lasts, jumps a block, impact
-        # of an aggressive order of 10,000 USDC
+        # fair value: deviation a second, the part of it that all instruments share (millionths; its square is the share
+        # of the variance), deviation of a jump, impact of an aggressive order of 10,000 USDC
         self.volatility: Final[int] = volatility
-        self.volatility_spread: Final[int] = volatility_spread
-        self.volatility_memory_s: Final[int] = volatility_memory_s
-        self.jump_chance: Final[int] = jump_chance
+        self.common: Final[int] = common
         self.jump: Final[int] = jump
         self.impact: Final[int] = impact
         # makers at the touch: how many, orders a side each, mean wait, median size, distance kept from the fair value,
@@ -120,15 +123,13 @@ class MarketParameters:
 BTC: Final = MarketParameters(
     "110000",
     volatility=570,
-    volatility_spread=450000,
-    volatility_memory_s=60,
-    jump_chance=400,
+    common=COMMON,
     jump=1500,
     impact=25,
     touch_makers=10,
     touch_orders=3,
     touch_wait_ms=1250,
-    touch_size=68_000,
+    touch_size=60_000,
     touch_size_sigma=1_700_000,
     touch_reach_ticks=3,
     edge=40,
@@ -140,20 +141,20 @@ BTC: Final = MarketParameters(
     grid_makers=2,
     grid_reach_ticks=26,
     grid_wait_ms=800,
-    grid_size=[5_000, 9_000, 36_000, 115_000],
+    grid_size=[3_000, 2_000, 14_000, 120_000],
     grid_size_sigma=1_000_000,
     grid_patience=600,
     grid_edge=-300,
     crowd_orders=500,
     crowd_wait_ms=110,
     crowd_reach_ticks=3,
-    crowd_size=150,
+    crowd_size=55,
     crowd_size_sigma=2_300_000,
     crowd_patience=800,
     takers=12,
     taker_wait_ms=940,
-    excitement=200_000,
-    excitement_memory_ms=1500,
+    excitement=470_000,
+    excitement_memory_ms=2500,
     same_side=500000,
     slippage_ticks=25,
     informed_edge=300,
@@ -168,9 +169,7 @@ BTC: Final = MarketParameters(
 ETH: Final = MarketParameters(
     "4300",
     volatility=970,
-    volatility_spread=450000,
-    volatility_memory_s=60,
-    jump_chance=400,
+    common=COMMON,
     jump=2_500,
     impact=25,
     touch_makers=10,
@@ -188,7 +187,7 @@ ETH: Final = MarketParameters(
     grid_makers=2,
     grid_reach_ticks=26,
     grid_wait_ms=800,
-    grid_size=[14_000, 90_000, 390_000, 390_000],
+    grid_size=[11_000, 55_000, 390_000, 390_000],
     grid_size_sigma=600_000,
     grid_patience=600,
     grid_edge=-300,
@@ -200,8 +199,8 @@ ETH: Final = MarketParameters(
     crowd_patience=800,
     takers=12,
     taker_wait_ms=700,
-    excitement=550000,
-    excitement_memory_ms=1500,
+    excitement=690_000,
+    excitement_memory_ms=1400,
     same_side=750000,
     slippage_ticks=25,
     informed_edge=500,
@@ -219,9 +218,7 @@ def scaled(base: MarketParameters, start_price: str, distance: int, money: int, 
     return MarketParameters(
         start_price,
         volatility=base.volatility * distance // 100,
-        volatility_spread=base.volatility_spread,
-        volatility_memory_s=base.volatility_memory_s,
-        jump_chance=base.jump_chance,
+        common=base.common,
         jump=base.jump * distance // 100,
         impact=base.impact * distance // money,
         touch_makers=base.touch_makers,
