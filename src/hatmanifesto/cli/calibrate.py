@@ -247,8 +247,7 @@ def _print_fit(console: Console, one: "Calibration") -> None:
     for line in (
         f"  with gamma {one.gamma:.3g}: quotes {one.glft_half_spread:.2f} bps from the fair price, moved "
         f"{one.glft_skew:.3f} bps a quote held",
-        f"  earned: bps of a fill at that depth {EARNED_AFTER_S:g} s later, before fees; the depth itself would be no"
-        " adverse selection",
+        f"  earned: by a fill there, in bps {EARNED_AFTER_S:g} s later before fees; without adverse selection: its depth",
         f"  the market's half-spread is {one.half_spread:.2f} bps, the maker fee {one.maker_fee:g} bps",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
