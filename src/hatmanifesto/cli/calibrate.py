@@ -247,7 +247,7 @@ def _print_fit(console: Console, one: "Calibration") -> None:
     for line in (
         f"  with gamma {one.gamma:.3g}: quotes {one.glft_half_spread:.2f} bps from the fair price, moved "
         f"{one.glft_skew:.3f} bps a quote held",
-        f"  earned: by a fill there, in bps {EARNED_AFTER_S:g} s later before fees; without adverse selection: its depth",
+        f"  earned: by a fill there, bps after {EARNED_AFTER_S:g} s, before fees; its depth if nothing were adverse",
         f"  the market's half-spread is {one.half_spread:.2f} bps, the maker fee {one.maker_fee:g} bps",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
