@@ -2,7 +2,7 @@
 
 `python -m benchmarks.ledger --json` prints one object a line: name, ours, peer, ratio, unit, notes. The journal is
 made up: an order, its answer and a fill of it, with a view every third order, on two instruments; each build runs in a
-process of its own, whose peak memory is told. PostgreSQL is measured where its server is installed.
+process of its own, whose processor time and peak memory are told. PostgreSQL is measured where its server is installed.
 """
 
 import argparse
@@ -75,25 +75,25 @@ def write_journal(path: Path, fills: int, seed: int = 1) -> None:
         writer.close(T0 + fills * 100_000_000 + 2_000_000, {})
 
 
-def build(place: str, database: str, out: "multiprocessing.Queue[tuple[float, int, int]]") -> None:
-    """Rebuild a ledger; tell seconds, postings and peak memory in bytes."""
+def build(place: str, database: str, out: "multiprocessing.Queue[tuple[float, float, int, int]]") -> None:
+    """Rebuild a ledger; tell seconds, seconds of this process's processor time, postings and peak memory in bytes."""
     folder = find(Path(place))
     url = database or str(folder.database)
-    before = time.perf_counter()
+    before, used = time.perf_counter(), time.process_time()
     rebuild(folder, Store(url, "benchmark", rebuilding=True))
-    seconds = time.perf_counter() - before
+    seconds, used = time.perf_counter() - before, time.process_time() - used
     with Store(url, "benchmark").connect() as connection:
         postings = int(connection.scalar(sa.select(sa.func.count()).select_from(schema.postings)) or 0)
-    out.put((seconds, postings, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    out.put((seconds, used, postings, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
-def measure(place: Path, database: str) -> tuple[float, int, int]:
+def measure(place: Path, database: str) -> tuple[float, float, int, int]:
     """Rebuild in a process of its own."""
     context = multiprocessing.get_context("spawn")
     out = context.Queue()
     process = context.Process(target=build, args=(str(place), database, out))
     process.start()
-    found: tuple[float, int, int] = out.get()
+    found: tuple[float, float, int, int] = out.get()
     process.join()
     return found
 
@@ -117,10 +117,11 @@ def main() -> None:
         else:
             stores["PostgreSQL"] = stack.enter_context(server())
         for name, address in stores.items():
-            seconds, postings, memory = measure(Path(place), address)
+            seconds, used, postings, memory = measure(Path(place), address)
             notes = f"{chosen.fills:,} fills, {postings:,} postings"
             tell(f"{name}: postings", postings / seconds, "postings/s", notes)
             tell(f"{name}: rebuild", seconds, "s", notes)
+            tell(f"{name}: rebuild, processor time", used, "s", notes + "; without the database server's")
             tell(f"{name}: rebuild, peak memory", memory / (1 << 20), "MiB", notes)
 
 

@@ -500,6 +500,19 @@ MEANINGS: Final = {
     ),
     "trading.flatten_on_guard": Meaning("", "Whether the guard closes the positions then, too."),
     "trading.flatten_on_stop": Meaning("", "Whether an orderly stop closes the positions."),
+    "ledger.database": Meaning(
+        "",
+        "Where `hat ledger` and `hat pnl` keep the ledger of a live folder: empty for an SQLite file beside the "
+        "journals, another file, or `postgresql://USER@HOST/NAME`. The password is never here: `PGPASSWORD`, "
+        "`PGPASSFILE` or a service file. A command's `--database` (or `HAT_LEDGER_DATABASE`) comes first.",
+    ),
+    "ledger.schema": Meaning("", "PostgreSQL: the schema that holds this ledger; one schema a ledger."),
+    "ledger.fee_tolerance_units": Meaning(
+        "money units", "By how much a fee may differ from our model of it before `hat ledger verify` notes it; or"
+    ),
+    "ledger.fee_tolerance_bps": Meaning(
+        "bps of notional", "by this much, whichever is more. Holds from the next `hat ledger rebuild` on."
+    ),
 }  # fmt: skip
 """Every key that the settings have, and no other; a test compares the two."""
 

@@ -83,9 +83,9 @@ def operator(ts: int, **content: Any) -> Event:
     return Event(ts, record.OPERATOR, content=content)
 
 
-def write(path: Path, events: list[Event], cuts: tuple[int, ...] = ()) -> None:
+def write(path: Path, events: list[Event], cuts: tuple[int, ...] = (), start_ns: int = T0) -> None:
     """Write a backtest's journal of these events; a group ends at each cut."""
-    opening = {"kind": "backtest", "plan": msgspec.to_builtins(PLAN), "start_ns": T0}
+    opening = {"kind": "backtest", "plan": msgspec.to_builtins(PLAN), "start_ns": start_ns}
     with JournalWriter(path, {"kind": "test"}, sync_interval_s=0) as writer:
         writer.append_blob(record.SESSION, T0, msgspec.json.encode(opening))
         seq = writer.next_seq

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from hatmanifesto.errors import UserError
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.accounts import Account
-from hatmanifesto.ledger.build import catch_up
+from hatmanifesto.ledger.build import catch_up, rebuild
 from hatmanifesto.ledger.corrections import correct
 from hatmanifesto.ledger.days import close_day
+from hatmanifesto.ledger.fee_model import FeeTolerance
 from hatmanifesto.ledger.postings import Posting
 from hatmanifesto.ledger.queries import pnl
 from hatmanifesto.ledger.store import Store
@@ -85,7 +86,7 @@ COOKED: list[tuple[str, Callable[[Store], list[sa.Executable]], str]] = [
     ("an edited trade", lambda s: [
         schema.trades.update().where(schema.trades.c.seq == REBATE).values(realized=10**6)], "edited_amount"),
     ("an invented transaction", lambda s: [schema.transactions.insert().values(
-        journal=1, seq=999, ts_ns=T0, kind="fill", memo="")], "unexpected_row"),
+        journal=1, seq=999, ts_ns=T0, exch_ts_ns=T0, kind="fill", memo="")], "unexpected_row"),
     ("moved profit", lambda s: [
         schema.attribution.update().values(spread=schema.attribution.c.spread + 2)], "attribution_differs"),
     ("an edited equity", lambda s: [
@@ -123,11 +124,11 @@ IN_THE_JOURNAL: list[tuple[str, list[Event], str]] = [
 
 @pytest.mark.parametrize(("more", "kind"), [one[1:] for one in IN_THE_JOURNAL], ids=[one[0] for one in IN_THE_JOURNAL])
 def test_what_the_venue_s_adapter_got_wrong_is_found_in_the_journal(
-    tmp_path: Path, more: list[Event], kind: str
+    tmp_path: Path, open_store: OpenStore, more: list[Event], kind: str
 ) -> None:
     folder = folder_of(tmp_path)
     write(folder.journals[0].path, STORY + more)
-    store = Store(str(folder.database))
+    store = open_store(folder)
     catch_up(folder, store)
     found = verify(folder, store)
     assert set(found.counts) == {kind}
@@ -150,19 +151,41 @@ def test_a_changed_journal_is_no_source(tmp_path: Path) -> None:
         catch_up(folder, store)
 
 
-def test_our_model_of_fees_is_compared_and_the_venue_s_is_booked(tmp_path: Path) -> None:
-    """The plan expects -0.1 bps of makers; the third fill pays 1 bps more than the 4.5 of takers."""
+def test_our_model_of_fees_is_compared_and_the_venue_s_is_booked(tmp_path: Path, open_store: OpenStore) -> None:
+    """The plan expects -0.1 bps of makers, who were paid 10; a wider tolerance counts from a rebuild on."""
     folder = folder_of(tmp_path)
     story = [one for one in STORY if one.kind != record.FUNDING_PAYMENT]
     write(folder.journals[0].path, story)
-    store = Store(str(folder.database))
+    store = open_store(folder)
     catch_up(folder, store)
-    found = verify(folder, store)
-    assert found.ok
-    assert [(note.kind, note.where) for note in found.notes] == [
-        ("fee_differs", "journal 1, record 3"),
-        ("fee_differs", "journal 1, record 4"),
-    ]
+    noted = [("fee_differs", "journal 1, record 3"), ("fee_differs", "journal 1, record 4")]
+    for tolerance, expected in (
+        (FeeTolerance(2, 1_000), noted),
+        (FeeTolerance(2, 1_000_000), noted),  # what the ledger was begun with still holds
+    ):
+        catch_up(folder, store, tolerance=tolerance)
+        found = verify(folder, store)
+        assert found.ok
+        assert [(note.kind, note.where) for note in found.notes] == expected
+    rebuild(folder, open_store(folder, rebuilding=True), tolerance=FeeTolerance(2, 1_000_000))
+    found = verify(folder, open_store(folder))
+    assert (found.ok, found.notes) == (True, [])
+
+
+def test_a_rebuild_does_not_replace_another_folder_s_ledger(tmp_path: Path, postgresql: str) -> None:
+    places = []
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        places.append(folder_of(tmp_path / name))
+        write(places[-1].journals[0].path, STORY, start_ns=T0 - number)
+    one, two = places
+    rebuild(one, Store(postgresql, "shared", rebuilding=True))
+    with pytest.raises(UserError, match="holds the ledger of other journals"):
+        rebuild(two, Store(postgresql, "shared", rebuilding=True))
+    with pytest.raises(UserError, match="is not the journal that the ledger was made from"):
+        catch_up(two, Store(postgresql, "shared"))
+    rebuild(one, Store(postgresql, "shared", rebuilding=True))
+    assert verify(one, Store(postgresql, "shared")).ok
 
 
 def test_a_correction_is_a_transaction_of_its_own_with_author_and_reason(tmp_path: Path, open_store: OpenStore) -> None:

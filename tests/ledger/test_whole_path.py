@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from backtest.runs import hat, market, run
+from hatmanifesto.cli.main import app
 from hatmanifesto.journal.reader import JournalReader
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.build import Builder, catch_up, rebuild
@@ -136,11 +138,26 @@ def test_the_commands_tell_the_same_story(traded: Folder, tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "days").iterdir()] == ["2026-01-01.parquet"]
 
 
+CORRECTION = ("RUN", "--by", "jo", "--reason", "why", "--debit", "cash", "--credit", "rounding")
 MISTAKES = [
     (("ledger", "verify", "."), "holds no journal"),
     (("pnl", "RUN", "--by", "moon"), "cannot be grouped by moon"),
     (("ledger", "export", "RUN"), "nothing to export"),
     (("ledger", "close-day", "RUN", "yesterday", "--by", "jo"), "is no day"),
+    (("ledger", "close-day", "RUN", "2025-12-31", "--by", "jo"), "tell nothing of 2025-12-31"),
+    (("ledger", "close-day", "RUN", "2026-01-01", "--by", " "), "needs an author"),
+    (("ledger", "correct", *CORRECTION, "--amount", "1.2.3"), "is not a decimal number"),
+    (("ledger", "correct", *CORRECTION, "--amount", "-1"), "corrects nothing"),
+    (("ledger", "correct", *CORRECTION, "--amount", "9" * 20), "is too large"),
+    (("ledger", "correct", *CORRECTION, "--amount", "1", "--currency", "DOGE"), "no currency DOGE"),
+    (("ledger", "correct", *CORRECTION, "--amount", "1", "--symbol", "DOGE"), "no instrument DOGE"),
+    (("ledger", "correct", *CORRECTION[:-1], "cash", "--amount", "1"), "changes nothing"),
+    (("ledger", "correct", *CORRECTION[:-1], "magic", "--amount", "1"), "no account magic"),
+    (("ledger", "correct", "RUN", *CORRECTION[3:], "--amount", "1"), "Missing option"),
+    (("pnl", "RUN", "--from", "2026-02-30"), "is no time"),
+    (("pnl", "RUN", "--from", "2026-01-02", "--to", "2026-01-01"), "is not before"),
+    (("pnl", "RUN", "--from", "2026-01-01T00:30"), "whole hours"),
+    (("ledger", "verify", "RUN", "--config", "bad.toml"), "must not hold a password"),
     (("ledger", "query", "RUN", "--what", "feelings"), "no query feelings"),
     (("ledger", "rebuild", "RUN", "--database", "postgresql://jo:secret@127.0.0.1/x"), "holds a password"),
     (("ledger", "rebuild", "RUN", "--database", "postgresql://127.0.0.1:1/x"), "cannot be used"),
@@ -149,9 +166,12 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("arguments", "says"), MISTAKES, ids=[says for _, says in MISTAKES])
 def test_mistakes_are_named_with_exit_code_2(
-    traded: Folder, tmp_path: Path, arguments: tuple[str, ...], says: str
+    traded: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
 ) -> None:
-    done = hat(*(str(traded.path) if one == "RUN" else one for one in arguments), cwd=tmp_path)
-    assert done.returncode == 2, done.stdout + done.stderr
+    (tmp_path / "bad.toml").write_text('[ledger]\ndatabase = "postgresql://jo:secret@127.0.0.1/x"\n')
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [str(traded.path) if one == "RUN" else one for one in arguments])
+    assert done.exit_code == 2, done.output
     assert says in done.stderr
-    assert "secret" not in done.stderr
+    assert "secret" not in done.output
+    assert not traded.corrections.exists()

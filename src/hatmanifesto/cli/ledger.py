@@ -1,16 +1,18 @@
 """`hat ledger`: build, audit, ask and export the trade ledger, which is made from journals and nothing else."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from hatmanifesto.cli.output import JsonOption, command
+from hatmanifesto.cli.tables import print_table
 from hatmanifesto.errors import UserError
 
 if TYPE_CHECKING:
+    from hatmanifesto.ledger.fee_model import FeeTolerance
+    from hatmanifesto.ledger.reconcile import Reconciliation
     from hatmanifesto.ledger.sources import Folder
     from hatmanifesto.ledger.store import Store
 
@@ -22,48 +24,89 @@ DatabaseOption = Annotated[
     typer.Option(
         "--database",
         envvar="HAT_LEDGER_DATABASE",
-        help="An SQLite file, or postgresql://HOST/DATABASE (password: PGPASSWORD). Default: beside the journals.",
+        help="An SQLite file, or postgresql://HOST/DATABASE (password: PGPASSWORD). Default: [ledger] database, else "
+        "beside the journals.",
         show_default=False,
     ),
 ]
 SchemaOption = Annotated[
-    str, typer.Option("--schema", envvar="HAT_LEDGER_SCHEMA", help="PostgreSQL: the schema that holds this ledger.")
+    str,
+    typer.Option(
+        "--schema",
+        envvar="HAT_LEDGER_SCHEMA",
+        help="PostgreSQL: the schema that holds this ledger. Default: hat_ledger.",
+        show_default=False,
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A configuration file, for its [ledger]. Default: the live session's own."),
 ]
 ByOption = Annotated[str, typer.Option("--by", help="Your name: it is written beside what you do.")]
+
+VenueOption = Annotated[
+    str,
+    typer.Option(
+        "--venue", help="Whom to ask: mainnet, testnet or a URL. Default: the live session's own.", show_default=False
+    ),
+]
+AccountOption = Annotated[
+    str,
+    typer.Option("--account", help="The account's address, 0x…. Default: the live session's own.", show_default=False),
+]
 
 EXIT_FOUND = 1
 
 
-def opened(place: Path, database: str, schema: str, *, rebuilding: bool = False) -> "tuple[Folder, Store]":
+class Opened(NamedTuple):
+    """A ledger's journals, its store, and what its model of fees may differ by."""
+
+    folder: "Folder"
+    store: "Store"
+    tolerance: "FeeTolerance"
+
+
+def opened(place: Path, database: str, schema: str, config: Path | None, *, rebuilding: bool = False) -> Opened:
     """Find the journals and the store of a ledger."""
+    from hatmanifesto.ledger.address import address_of
     from hatmanifesto.ledger.sources import find
     from hatmanifesto.ledger.store import Store
 
     folder = find(place)
-    return folder, Store(database or str(folder.database), schema, rebuilding=rebuilding)
+    address = address_of(folder, database, schema, config)
+    return Opened(folder, Store(address.database, address.schema, rebuilding=rebuilding), address.tolerance)
 
 
-def current(place: Path, database: str, schema: str) -> "tuple[Folder, Store]":
+def current(place: Path, database: str, schema: str, config: Path | None) -> "tuple[Folder, Store]":
     """Return a ledger that has read its journals to the end; it is made where there is none."""
     from hatmanifesto.ledger.build import catch_up
 
-    folder, store = opened(place, database, schema)
-    catch_up(folder, store)
-    return folder, store
+    found = opened(place, database, schema, config)
+    catch_up(found.folder, found.store, tolerance=found.tolerance)
+    return found.folder, found.store
 
 
 @app.command(epilog="Example: hat ledger rebuild runs/first")
 def rebuild(
-    place: Place, database: DatabaseOption = "", schema: SchemaOption = "hat_ledger", as_json: JsonOption = False
+    place: Place,
+    database: DatabaseOption = "",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Throw the ledger away and build it from the journals again; the old one stays until the new one is whole."""
     with command(as_json) as output:
         from hatmanifesto.ledger.build import rebuild as build
 
-        folder, store = opened(place, database, schema, rebuilding=True)
+        folder, store, tolerance = opened(place, database, schema, config, rebuilding=True)
         with output.progress() as bar:
             task = bar.add_task("building", total=None)
-            built = build(folder, store, lambda done, total: bar.update(task, completed=done, total=total))
+            built = build(
+                folder,
+                store,
+                lambda done, total: bar.update(task, completed=done, total=total),
+                tolerance=tolerance,
+            )
         payload = {"ledger": store.place, **built._asdict()}
         output.result(
             payload,
@@ -77,20 +120,29 @@ def rebuild(
 
 @app.command(epilog="Example: hat ledger verify runs/first")
 def verify(
-    place: Place, database: DatabaseOption = "", schema: SchemaOption = "hat_ledger", as_json: JsonOption = False
+    place: Place,
+    database: DatabaseOption = "",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
+    venue: VenueOption = "",
+    account: AccountOption = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the venue.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Audit the ledger: balance, the journals' chain, sums, and every row against the journals.
+    """Audit the ledger: balance, the journals' chain, sums, every row against the journals, the account at the venue.
 
-    Exit code 0: it is what the journals say. 1: every difference is named.
+    Exit code 0: it is what the journals say. 1: every difference is named. A live session's venue is asked, too; where
+    it cannot be, that is said, and is no difference unless --venue names it.
     """
     with command(as_json) as output:
         from hatmanifesto.ledger.build import catch_up
         from hatmanifesto.ledger.verify import verify as audit
 
-        folder, store = opened(place, database, schema)
+        folder, store, _ = opened(place, database, schema, config)
         store.check()
         catch_up(folder, store)
-        verdict = audit(folder, store)
+        at_venue, venue_now = asked_quietly(folder, store, venue, account, offline)
+        verdict = audit(folder, store, at_venue)
         payload = {
             "ledger": store.place,
             "ok": verdict.ok,
@@ -100,6 +152,7 @@ def verify(
             "counts": verdict.counts,
             "notes": [note._asdict() for note in verdict.notes],
             "venue": verdict.venue,
+            "venue_now": venue_now,
         }
 
         def render(out: Console) -> None:
@@ -112,12 +165,37 @@ def verify(
                 plain(out, f"  and {hidden} more")
             for note in verdict.notes:
                 plain(out, f"  note: {note.kind}: {note.where}: {note.detail}")
+            if venue_now:
+                plain(out, f"  venue: {venue_now['words']}")
             if not verdict.ok:
                 plain(out, "  to do: find out who changed it, then build it again: hat ledger rebuild")
 
         output.result(payload, render)
         if not verdict.ok:
             raise typer.Exit(EXIT_FOUND)
+
+
+def asked_quietly(
+    folder: "Folder", store: "Store", venue: str, account: str, offline: bool
+) -> "tuple[Reconciliation | None, dict[str, Any] | None]":
+    """Compare with the venue, if there is one; a venue that nobody named may be away."""
+    from hatmanifesto.ledger.at_venue import asked_of, reconcile_at_venue
+
+    if offline and (venue or account):
+        raise UserError("--offline asks nobody", "leave it out, or --venue and --account")
+    if offline:
+        return None, None
+    try:
+        asked = asked_of(folder, venue, account)
+        if asked is None:
+            return None, None
+        found, told = reconcile_at_venue(folder, store, asked)
+    except UserError as error:
+        if venue or account:
+            raise
+        return None, {"compared": False, "words": f"not compared: {error.message}"}
+    words = f"account value {told.account_value} at {asked.url}, " + ("equal" if found.ok else "DIFFERENT")
+    return found, {"compared": True, "words": words, "account_value": told.account_value, **found.as_json()}
 
 
 @app.command(epilog="Example: hat ledger query runs/first --symbol BTC --count 20")
@@ -129,7 +207,8 @@ def query(
     count: Annotated[int, typer.Option(help="The last so many trades.", min=1)] = 30,
     by: Annotated[str, typer.Option(help="With periods: day, week or month.")] = "day",
     database: DatabaseOption = "",
-    schema: SchemaOption = "hat_ledger",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show trades, account balances, or days, weeks and months with their profit by cause."""
@@ -137,7 +216,7 @@ def query(
         from hatmanifesto.ledger.queries import balances, periods
         from hatmanifesto.ledger.trade_rows import trades
 
-        _, store = current(place, database, schema)
+        _, store = current(place, database, schema, config)
         if what == "trades":
             rows: list[dict[str, Any]] = list(trades(store, symbol=symbol, strategy=strategy, last=count))
             shown: tuple[str, ...] = (
@@ -172,7 +251,8 @@ def export(
     canonical: Annotated[Path | None, typer.Option(help="Write the whole ledger as canonical lines.")] = None,
     day: Annotated[str, typer.Option(help="Only this UTC day, as 2026-01-31.")] = "",
     database: DatabaseOption = "",
-    schema: SchemaOption = "hat_ledger",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write trades as CSV or Parquet, or the whole ledger in its canonical form."""
@@ -183,7 +263,7 @@ def export(
         if csv is None and parquet is None and canonical is None:
             raise UserError("nothing to export", "name --csv FILE, --parquet FOLDER or --canonical FILE")
         bounds = day_bounds(day) if day else (0, 1 << 62)
-        _, store = current(place, database, schema)
+        _, store = current(place, database, schema, config)
         written: dict[str, Any] = {}
         if csv is not None:
             written["csv"] = {"path": str(csv), "trades": files.write_csv(store, csv, *bounds)}
@@ -194,7 +274,9 @@ def export(
 
         def render(out: Console) -> None:
             for kind, told in written.items():
-                plain(out, f"{kind}: {told}")
+                counts = told.get("days") or {name: number for name, number in told.items() if name != "path"}
+                words = ", ".join(f"{name} {number:,}" for name, number in counts.items())
+                plain(out, f"{kind}: {told['path']}: {words or 'nothing'}")
 
         output.result({"ledger": store.place, **written}, render)
 
@@ -205,14 +287,15 @@ def close_day(
     day: Annotated[str, typer.Argument(help="A UTC day, as 2026-01-31.")],
     by: ByOption,
     database: DatabaseOption = "",
-    schema: SchemaOption = "hat_ledger",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Lock a day with a hash of its rows; `hat ledger verify` tells when they change."""
     with command(as_json) as output:
         from hatmanifesto.ledger.days import close_day as close
 
-        folder, store = current(place, database, schema)
+        folder, store = current(place, database, schema, config)
         closed = close(folder, store, day, by)
         again = " (it was closed before, and is unchanged)" if closed.again else ""
         output.result(
@@ -234,7 +317,8 @@ def correct(
     symbol: Annotated[str, typer.Option(help="The instrument it concerns.")] = "",
     strategy: Annotated[str, typer.Option(help="The strategy it concerns.")] = "",
     database: DatabaseOption = "",
-    schema: SchemaOption = "hat_ledger",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Book a correction: a new transaction with author and reason, never an edit."""
@@ -248,9 +332,16 @@ def correct(
         from hatmanifesto.ledger.postings import Posting
         from hatmanifesto.model.money import parse_decimal
 
-        folder, store = current(place, database, schema)
+        folder, store = current(place, database, schema, config)
         with store.connect() as connection:
             scale = connection.scalar(sa.select(tables.currencies.c.scale).where(tables.currencies.c.code == currency))
+            for what, name, column in (
+                ("instrument", symbol, tables.instruments.c.name),
+                ("strategy", strategy, tables.accounts.c.strategy),
+            ):
+                known = sorted(set(connection.scalars(sa.select(column))) - {""})
+                if name and name not in known:
+                    raise UserError(f"the ledger has no {what} {name}", f"it has {', '.join(known) or 'none'}")
         if scale is None:
             raise UserError(f"the ledger has no currency {currency}", "see hat ledger query --what balances")
         try:
@@ -269,32 +360,58 @@ def correct(
         output.result(payload, lambda out: plain(out, f"booked as record {seq} of {folder.corrections}"))
 
 
-@app.command(epilog="Example: hat ledger reconcile live/main --fills fills.json --funding funding.json")
+@app.command(
+    epilog="Examples: hat ledger reconcile sessions/maker · "
+    "hat ledger reconcile sessions/maker --venue testnet --account 0xADDRESS · "
+    "hat ledger reconcile sessions/maker --fills fills.json --funding funding.json"
+)
 def reconcile(
     place: Place,
-    fills: Annotated[Path | None, typer.Option(help="The venue's answer to userFills, as JSON.")] = None,
-    funding: Annotated[Path | None, typer.Option(help="The venue's answer to userFunding, as JSON.")] = None,
-    account: Annotated[Path | None, typer.Option(help="The venue's answer to clearinghouseState, as JSON.")] = None,
+    venue: VenueOption = "",
+    account: AccountOption = "",
+    fills: Annotated[Path | None, typer.Option(help="A saved answer to userFills, instead of asking.")] = None,
+    funding: Annotated[Path | None, typer.Option(help="A saved answer to userFunding.")] = None,
+    state: Annotated[Path | None, typer.Option(help="A saved answer to clearinghouseState.")] = None,
     database: DatabaseOption = "",
-    schema: SchemaOption = "hat_ledger",
+    schema: SchemaOption = "",
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the ledger with what the venue recorded, row by row. Exit code 1: something differs."""
-    with command(as_json) as output:
-        from hatmanifesto.ledger.reconcile import reconcile as compare
+    """Compare the ledger with what the venue recorded, row by row: fills, funding, transfers, positions, money.
 
-        if fills is None and funding is None and account is None:
-            raise UserError("nothing to compare with", "name --fills, --funding or --account: the venue's own answers")
-        _, store = current(place, database, schema)
-        found = compare(store, fills=fills, funding=funding, account=account)
-        payload = {"ledger": store.place, **found.as_json()}
+    The venue is asked, that of the live session unless another is named, or its saved answers are read. Exit code 1:
+    something differs, and every difference is named. 2: the venue does not answer.
+    """
+    with command(as_json) as output:
+        from hatmanifesto.ledger.at_venue import asked_of, reconcile_at_venue
+        from hatmanifesto.ledger.reconcile import reconcile_files
+
+        saved = fills is not None or funding is not None or state is not None
+        if saved and (venue or account):
+            raise UserError("saved answers, or the venue?", "leave out --venue and --account, or the files")
+        folder, store = current(place, database, schema, config)
+        payload: dict[str, Any] = {"ledger": store.place}
+        if saved:
+            found = reconcile_files(store, fills=fills, funding=funding, account=state)
+        else:
+            asked = asked_of(folder, venue, account)
+            if asked is None:
+                raise UserError(
+                    f"{place} is no live session's folder: there is nobody to ask",
+                    "name --venue and --account, or saved answers: --fills, --funding, --state",
+                )
+            found, told = reconcile_at_venue(folder, store, asked)
+            payload |= {"venue": asked.url, "account": asked.account, "account_value": told.account_value}
+        payload |= found.as_json()
 
         def render(out: Console) -> None:
-            plain(out, "equal" if found.ok else "different")
+            plain(out, "equal" if found.ok else f"{found.different} differences")
             for name, number in found.counts.items():
                 plain(out, f"  {name}: {number}")
             for difference in found.differences:
                 plain(out, f"  {difference}")
+            if found.different > len(found.differences):
+                plain(out, f"  and {found.different - len(found.differences)} more")
 
         output.result(payload, render)
         if not found.ok:
@@ -308,21 +425,6 @@ def plain(out: Console, text: str) -> None:
 
 def table(out: Console, rows: list[dict[str, Any]], shown: tuple[str, ...]) -> None:
     """Print some columns of rows."""
-    made = Table(box=None, header_style="bold", pad_edge=False)
-    words = {
-        "time",
-        "symbol",
-        "side",
-        "liquidity",
-        "reason_code",
-        "account",
-        "currency",
-        "instrument",
-        "strategy",
-        "period",
-    }
-    for name in shown:
-        made.add_column(name.replace("_", " "), justify="left" if name in words else "right", no_wrap=True)
-    for row in rows:
-        made.add_row(*(row[name][:19] if name == "time" else str(row[name]) for name in shown))
-    out.print(made, markup=False, highlight=False)
+    told = [[row[name][:19] if name == "time" else str(row[name]) for name in shown] for row in rows]
+    left = {"symbol", "side", "liquidity", "reason_code", "currency", "instrument", "strategy"}
+    print_table(out, [name.replace("_", " ") for name in shown], told, [name.replace("_", " ") for name in left])

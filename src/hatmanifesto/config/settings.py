@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from hatmanifesto.config.clearing_settings import FeeSettings, FundingSettings, MarginSettings
+from hatmanifesto.config.ledger_settings import LedgerSettings
 from hatmanifesto.config.problems import Problem, shown, suggestion
 from hatmanifesto.config.quantities import Amount, Bps, Duration
 from hatmanifesto.config.router_settings import Policy, RouterSettings, StrategyRouter
@@ -192,6 +193,7 @@ class Settings(Section):
     exchange: ExchangeSettings = ExchangeSettings()
     venue: VenueSettings = VenueSettings()
     trading: TradingSettings = TradingSettings()
+    ledger: LedgerSettings = LedgerSettings()
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, defaults included, in one fixed form."""
@@ -326,6 +328,8 @@ def _describe(place: tuple[int | str, ...], kind: str, message: str, value: Any)
     if kind == "extra_forbidden":
         known = _keys_of(place[:-1])
         return Problem(path, shown(value), f"there is no such setting; {suggestion(str(place[-1]), known)}")
+    if place == ("ledger", "database"):
+        value = "(not shown)"  # it may hold a password
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     if text != message and not message.startswith("Value error"):
         text = f"must be {text}"

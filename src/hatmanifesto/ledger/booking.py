@@ -224,12 +224,13 @@ class Booking:
             )  # fmt: skip
         self.done.append(done)
 
-    def funding(self, roster: Roster, seq: int, ts: int, instrument: int, amount: int) -> None:
+    def funding(self, roster: Roster, seq: int, ts: int, exch_ts: int, instrument: int, amount: int) -> None:
         """Book a funding payment on the strategies that hold the instrument."""
         name = roster.names[instrument]
         shares = self.books[name].pay(roster.held_by[instrument], amount)
         told = [(one.strategy, one.funding) for one in shares]
-        self.general.book(seq, ts, "funding", funding_postings(self.general.currency_of[name], name, told))
+        postings = funding_postings(self.general.currency_of[name], name, told)
+        self.general.book(seq, ts, "funding", postings, exch_ts)
         for strategy, paid in told:
             self.holding(strategy, name).parts[FUNDING] += 2 * paid
             key = (strategy, name)

@@ -91,7 +91,7 @@ class Builder:
                 for row in connection.execute(sa.select(schema.journals).where(schema.journals.c.id > 0))
             }
             names = {row.id: row.name for row in connection.execute(sa.select(schema.journals))}
-            state = connection.scalar(sa.select(schema.meta.c.value).where(schema.meta.c.name == "state"))
+            told = {row.name: row.value for row in connection.execute(sa.select(schema.meta))}
             found = connection.execute(sa.select(schema.accounts)).all()
         numbers = {source.number: source.name for source in self.folder.journals}
         for number in known:
@@ -100,10 +100,12 @@ class Builder:
                     f"the ledger was made from {names[number]}, which is journal {number} no longer",
                     "put the journals back, or build the ledger again: hat ledger rebuild",
                 )
-        if state is None:
+        if "fee_tolerance" in told:  # what the ledger was begun with holds until it is built again
+            self.projection.tolerance = FeeTolerance(*msgspec.json.decode(told["fee_tolerance"]))
+        if "state" not in told:
             return known, 0
         accounts = {Account(*row[1:]): row[0] for row in found}
-        self.projection.restore(msgspec.json.decode(state), accounts)
+        self.projection.restore(msgspec.json.decode(told["state"]), accounts)
         number = self.projection.general.journal
         source = self.folder.journals[number - 1]
         with JournalReader(source.path) as reader:
@@ -178,8 +180,13 @@ class Builder:
             store.replace(connection, schema.attribution, list(rows.attribution.values()))
             store.replace(connection, schema.equity, list(rows.equity.values()))
             store.replace(connection, schema.journals, [place])
-            store.replace(connection, schema.meta, [("state", state)])
+            store.replace(connection, schema.meta, [("state", state), *self._begun_with()])
         return rows.transactions_added
+
+    def _begun_with(self) -> list[tuple[str, str]]:
+        """Return what tells a ledger from another's, and what it was made with."""
+        tolerance = msgspec.json.encode(list(self.projection.tolerance)).decode()
+        return [("fee_tolerance", tolerance), ("made_from", made_from(self.folder))]
 
     def _find_order(self, order_id: int) -> OrderFacts | None:
         """Look an order up in the journals as far as they were read: it ended too long ago to be remembered."""
@@ -205,11 +212,26 @@ class Builder:
             return int(connection.scalar(query) or 0)
 
 
+def made_from(folder: Folder) -> str:
+    """Return the digest of a folder's first journal's first group: no other folder has it."""
+    with JournalReader(folder.journals[0].path) as reader:
+        first = next(reader.groups(), None)
+    return first.digest.hex() if first else ""
+
+
 def rebuild(
     folder: Folder, store: Store, progress: Progress = lambda done, total: None, *, batch_bytes: int = BATCH_BYTES,
     tolerance: FeeTolerance = DEFAULT_TOLERANCE,
 ) -> Built:  # fmt: skip
-    """Build a ledger from nothing in a store that was opened for rebuilding, then put it in the old one's place."""
+    """Build a ledger from nothing in a store that was opened for rebuilding, then put it in the old one's place.
+
+    UserError when a ledger of other journals is in that place.
+    """
+    there = store.replaced("made_from")
+    if there and there != made_from(folder):
+        raise UserError(
+            f"{store.place} holds the ledger of other journals", "name another --schema for this one, or drop that one"
+        )
     try:
         store.create()
         built = Builder(folder, store, batch_bytes=batch_bytes, tolerance=tolerance).run(progress)

@@ -7,7 +7,7 @@ written. The record is `{"command": "ledger_correction", "by", "reason", "postin
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +25,8 @@ from hatmanifesto.model import record
 
 CORRECTION = "ledger_correction"
 CLOSE_DAY = "close_day"
+MOST: Final = 1 << 60
+"""Money units that one posting may have."""
 
 
 def append(path: Path, content: dict[str, Any], now_ns: int | None = None) -> int:
@@ -49,6 +51,12 @@ def correct(path: Path, by: str, reason: str, postings: list[Posting], now_ns: i
     for posting in postings:
         if posting.account.kind not in MEANINGS:
             raise UserError(f"there is no account {posting.account.kind}", f"use one of {', '.join(MEANINGS)}")
+        if abs(posting.amount) > MOST:
+            raise UserError(f"an amount of {posting.amount} money units is too large", f"at most {MOST} can be booked")
+    if len({posting.account for posting in postings}) < len(postings):
+        raise UserError(
+            "a correction that debits and credits the same account changes nothing", "name two different accounts"
+        )
     try:
         check_balance(postings, "the correction")
     except UnbalancedError as error:
@@ -85,7 +93,7 @@ def project_corrections(store: Store, path: Path) -> int:
                 days.append((told["day"], told["hash"], told["by"], entry.seq))
             if told.get("command") != CORRECTION:
                 continue
-            transactions.append((0, entry.seq, entry.ts_ns, "correction", f"{told['by']}: {told['reason']}"))
+            transactions.append((0, entry.seq, entry.ts_ns, 0, "correction", f"{told['by']}: {told['reason']}"))
             for line, one in enumerate(told["postings"]):
                 account = Account(one["account"], one["currency"], one["instrument"], one["strategy"])
                 number = accounts.setdefault(account, len(accounts) + 1)

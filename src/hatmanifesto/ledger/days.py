@@ -50,12 +50,18 @@ def close_day(folder: Folder, store: Store, day: str, by: str) -> ClosedDay:
     found = canonical_hash(store, begin, end)
     with store.connect() as connection:
         closed = connection.execute(sa.select(schema.closed_days).where(schema.closed_days.c.day == day)).first()
-        last = int(connection.scalar(sa.select(sa.func.max(schema.journals.c.last_ts_ns))) or 0)
+        ends = sa.select(sa.func.max(schema.journals.c.last_ts_ns)).where(schema.journals.c.id > 0)
+        last = int(connection.scalar(ends) or 0)
+        first = int(connection.scalar(sa.select(sa.func.min(schema.equity.c.hour_ns))) or 0)
         kinds = set(connection.scalars(sa.select(schema.journals.c.kind).where(schema.journals.c.id > 0)))
     if closed is not None:
         if closed.hash != found:
             raise UserError(f"{day} was closed with {closed.hash} and its rows give {found} now", "hat ledger verify")
         return ClosedDay(day, found, closed.author, True)
+    if not (first < end and begin <= last):
+        raise UserError(
+            f"the journals tell nothing of {day}", f"they tell of {day_of(first)} to {day_of(last)}; close one of these"
+        )
     if last < end + _SETTLED_NS and "live" in kinds:
         raise UserError(
             f"the journals end {day_of(last)}, before {day} is over and its last markouts are known",

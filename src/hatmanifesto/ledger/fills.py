@@ -52,6 +52,7 @@ class FillColumns:
         count = int(first.sum())
         return {
             "journal": [journal] * count, "seq": self.seq[first], "ts_ns": self.ts[first],
+            "exch_ts_ns": self.fills.exch_ts[self.row][first],
             "kind": ["fill"] * count, "memo": [""] * count,
         }  # fmt: skip
 

@@ -38,10 +38,10 @@ class General:
             self.rows.accounts.append((found, *account))
         return found
 
-    def book(self, seq: int, ts_ns: int, kind: str, postings: list[Posting], memo: str = "") -> None:
+    def book(self, seq: int, ts_ns: int, kind: str, postings: list[Posting], exch_ts_ns: int = 0) -> None:
         """Write a transaction. UnbalancedError when its postings do not add up to zero."""
         check_balance(postings, f"journal {self.journal}, record {seq} ({kind})")
-        self.rows.transactions.append((self.journal, seq, ts_ns, kind, memo))
+        self.rows.transactions.append((self.journal, seq, ts_ns, exch_ts_ns, kind, ""))
         for line, posting in enumerate(postings):
             account = posting.account
             if account.kind == CASH:

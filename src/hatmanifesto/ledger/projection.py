@@ -202,8 +202,8 @@ class Projection:
         if kind == record.FILL:
             self.booking.forced(row)
         elif kind == record.FUNDING_PAYMENT:
-            instrument = int(columns["aux"][row]) & 0xFF
-            self.booking.funding(self._trading, seq, ts, instrument, int(columns["amount"][row]))
+            instrument, exch_ts = int(columns["aux"][row]) & 0xFF, int(columns["exch_ts_ns"][row])
+            self.booking.funding(self._trading, seq, ts, exch_ts, instrument, int(columns["amount"][row]))
         else:
             self._blob(kind, seq, ts, columns["payload"][row])
 
@@ -285,7 +285,8 @@ class Projection:
     def _command(self, seq: int, ts: int, command: dict[str, Any]) -> None:
         name = command.get("command")
         if name == "transfer":
-            self._transfer(seq, ts, self._trading.opening.currency, int(command.get("amount", 0)))
+            until = int(command.get("until_ns", 0))  # the venue's time that the trader had seen
+            self._transfer(seq, ts, self._trading.opening.currency, int(command.get("amount", 0)), until)
         elif name == "collateral":
             currency = str(command["currency"])
             self.general.know_currency(currency, int(command["scale"]))
@@ -299,9 +300,9 @@ class Projection:
         elif name == "override" and int(command.get("desk", -1)) < 0:
             self.booking.reducing = command.get("override") in ("reduce_only", "close")
 
-    def _transfer(self, seq: int, ts: int, currency: str, amount: int) -> None:
+    def _transfer(self, seq: int, ts: int, currency: str, amount: int, exch_ts: int = 0) -> None:
         if amount:
-            self.general.book(seq, ts, "transfer", transfer_postings(currency, amount))
+            self.general.book(seq, ts, "transfer", transfer_postings(currency, amount), exch_ts)
             self.general.pay_in(currency, amount)
 
     # -- between batches --------------------------------------------------------------------------

@@ -18,6 +18,9 @@ from hatmanifesto.ledger.store import Store
 from hatmanifesto.model.money import format_decimal
 
 By = Literal["strategy", "symbol", "hour", "day", "week", "month", "cause"]
+EVER: Final = 1 << 62
+"""A time after all others."""
+HOUR_NS: Final = 3_600_000_000_000
 BY: Final = ("strategy", "symbol", "hour", "day", "week", "month", "cause")
 
 
@@ -84,14 +87,16 @@ def scales_of(connection: Connection) -> dict[str, int]:
     return {row.code: row.scale for row in connection.execute(sa.select(schema.currencies))}
 
 
-def pnl(store: Store, by: By, begin_ns: int = 0, end_ns: int = 1 << 62) -> list[Line]:
+def pnl(store: Store, by: By, begin_ns: int = 0, end_ns: int = EVER) -> list[Line]:
     """Return profit by strategy, symbol, period or cause, between two times (whole hours). Sorted by key.
 
     By cause there is one line a cause, with its amount as the only part. Corrections stand under `corrections`.
-    UserError when there is no such grouping.
+    UserError when there is no such grouping, or the times are no whole hours.
     """
     if by not in BY:
         raise UserError(f"profit cannot be grouped by {by}", f"use one of {', '.join(BY)}")
+    if begin_ns % HOUR_NS or (end_ns % HOUR_NS and end_ns != EVER):
+        raise UserError("profit is kept by the hour", "begin and end at whole hours, as 2026-01-31 or 2026-01-31T08:00")
     store.check()
     found: dict[tuple[str, str], dict[str, int]] = {}
     with store.connect() as connection:
@@ -138,9 +143,14 @@ def corrections(connection: Connection, begin_ns: int, end_ns: int) -> Iterator[
         yield row[0], row[1], row[2], row[3], int(row[4])
 
 
-def periods(store: Store, by: Literal["day", "week", "month"] = "day") -> list[Period]:
-    """Return each period's equity, transfers, volume and attribution: what reports and the console show."""
-    lines = {(line.key, line.currency): line for line in pnl(store, by)}
+def periods(
+    store: Store, by: Literal["day", "week", "month"] = "day", begin_ns: int = 0, end_ns: int = EVER
+) -> list[Period]:
+    """Return each period's equity, transfers, volume and attribution: what reports and the console show.
+
+    Between two times (whole hours), a period that lies partly outside counts with its part inside.
+    """
+    lines = {(line.key, line.currency): line for line in pnl(store, by, begin_ns, end_ns)}
     with store.connect() as connection:
         scales = scales_of(connection)
         currency_of = {row.name: row.currency for row in connection.execute(sa.select(schema.instruments))}
@@ -149,11 +159,14 @@ def periods(store: Store, by: Literal["day", "week", "month"] = "day") -> list[P
         for hour, currency, equity, transfers in sorted(
             tuple(row) for row in connection.execute(sa.select(schema.equity))
         ):
+            if not begin_ns <= hour < end_ns:
+                before[currency] = equity
+                continue
             held = ends.setdefault((period_name(hour, by), currency), [before.get(currency, 0), 0, 0])
             held[1] = before[currency] = equity
             held[2] += transfers
         added: dict[tuple[str, str], int] = {}
-        for ts, currency, _, _, amount in corrections(connection, 0, 1 << 62):
+        for ts, currency, _, _, amount in corrections(connection, begin_ns, end_ns):
             key = (period_name(ts, by), currency)
             added[key] = added.get(key, 0) + amount
         traded: dict[tuple[str, str], list[int]] = {}
@@ -162,7 +175,9 @@ def periods(store: Store, by: Literal["day", "week", "month"] = "day") -> list[P
             sa.select(
                 day.label("day"), schema.trades.c.symbol,
                 sa.func.count().label("trades"), sa.func.sum(schema.trades.c.notional).label("notional"),
-            ).group_by("day", schema.trades.c.symbol)
+            )
+            .where(schema.trades.c.ts_ns >= begin_ns, schema.trades.c.ts_ns < end_ns)
+            .group_by("day", schema.trades.c.symbol)
         )  # fmt: skip
         for row in connection.execute(counted):
             key = (period_name(int(row.day) * 86_400_000_000_000, by), currency_of[row.symbol])

@@ -56,10 +56,13 @@ transactions = Table(
     Column("journal", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("ts_ns", BigInteger, nullable=False),
+    Column("exch_ts_ns", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("memo", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+"""`exch_ts_ns` is the venue's own time: of a fill or a funding payment, or up to which a transfer was seen; else 0."""
+
 postings = Table(
     "postings",
     metadata,

@@ -1,7 +1,6 @@
 """Where a ledger is kept: an SQLite file, or a schema of a PostgreSQL database. A batch is kept whole or not at all."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,11 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
+from hatmanifesto.config.ledger_settings import DEFAULT_SCHEMA, holds_password, is_schema_name
 from hatmanifesto.errors import UserError
 from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.rows import Columns
 
-DEFAULT_SCHEMA: Final = "hat_ledger"
 _REBUILDING: Final = "_rebuilding"
 _VALUES_A_STATEMENT: Final = 900
 """SQLite takes at least 999 in one statement, whatever it was built with."""
@@ -62,10 +61,10 @@ class Store:
         return engine
 
     def _postgresql(self) -> Engine:
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,40}", self.name):
+        if not is_schema_name(self.name):
             raise UserError(f"{self.name!r} is no name for a schema", "use small letters, digits and underscores")
         parsed = make_url(self.url)
-        if parsed.password is not None:
+        if holds_password(self.url):
             raise UserError(
                 "the ledger's address holds a password", "leave it out; set PGPASSWORD or use a .pgpass file"
             )
@@ -219,6 +218,16 @@ class Store:
         """Return a table's rows in the order of its key, streamed."""
         query = sa.select(table).where(*conditions).order_by(*table.primary_key.columns)
         return connection.execution_options(yield_per=10_000).execute(query)
+
+    def replaced(self, name: str) -> str:
+        """Return what the ledger that a rebuild is going to replace says of itself; "" for a file, or where none is."""
+        if not self.postgresql:
+            return ""  # a file beside its journals is nobody else's
+        with self._talking(), self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table("meta", schema=self.name):
+                return ""
+            query = sa.text(f'SELECT value FROM "{self.name}".meta WHERE name = :name')
+            return str(connection.scalar(query, {"name": name}) or "")
 
     def take_place(self) -> None:
         """Put a rebuilt ledger in the place of the old one, at once."""

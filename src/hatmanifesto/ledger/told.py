@@ -33,7 +33,7 @@ _FIELDS: Final = {
     record.FILL: record.FIELDS[record.FILL],
     record.TIMEOUT: ("order_id",),
     record.CANCEL: ("order_id",),
-    record.FUNDING_PAYMENT: ("amount",),
+    record.FUNDING_PAYMENT: ("amount", "exch_ts_ns"),
     record.EQUITY: ("cash",),
 }
 _NONE: Final = np.zeros(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A trade as traders read it: every field as exact decimal text, in one fixed order, and each fill's own parts."""
+"""A trade as traders read it: every field as exact decimal text, in one fixed order."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from hatmanifesto.instants import utc_text
 from hatmanifesto.journal.trace_id import trace_id
 from hatmanifesto.ledger import schema
-from hatmanifesto.ledger.attribution import ADVERSE
 from hatmanifesto.ledger.queries import scales_of
 from hatmanifesto.ledger.store import Store
 from hatmanifesto.model.money import format_decimal
@@ -118,22 +117,3 @@ def trades(
             return
         for row in store.rows(connection, table, *wanted):
             yield text.fields(row)
-
-
-def fill_parts(row: Any, factor: int, mid2_now: int, mark_now: int) -> dict[str, int]:
-    """Return one trade's own parts in half money units, valued at a moment's mid (twice) and mark.
-
-    Over all trades of a strategy on an instrument that began flat, they add up to its attribution, but for funding paid
-    after the last of them.
-    """
-    size = row.side * row.quantity * factor
-    entered = row.fill_mid2 or 2 * row.price
-    later = row._mapping[schema.LATER_MIDS[ADVERSE]] or mid2_now or entered
-    first = "liquidation" if row.order_id < 0 else "slippage" if row.taker else "spread"
-    parts = dict.fromkeys(schema.PARTS, 0)
-    parts[first] += size * (entered - 2 * row.price)
-    parts["adverse_selection"] = size * (later - entered)
-    parts["directional"] = size * (2 * mark_now - later)
-    parts["fees" if row.fee > 0 else "rebates"] -= 2 * row.fee
-    parts["funding"] = 2 * row.funding
-    return parts

@@ -20,6 +20,8 @@ from hatmanifesto.ledger import schema
 from hatmanifesto.ledger.build import Builder
 from hatmanifesto.ledger.canonical import ORDERED, SMALL, canonical_hash, table_rows
 from hatmanifesto.ledger.days import day_bounds
+from hatmanifesto.ledger.fee_model import DEFAULT_TOLERANCE, FeeTolerance
+from hatmanifesto.ledger.reconcile import Reconciliation
 from hatmanifesto.ledger.sources import Folder, opening_of
 from hatmanifesto.ledger.store import Store
 from hatmanifesto.model import record
@@ -62,8 +64,11 @@ class Verdict:
         return not self.counts
 
 
-def verify(folder: Folder, store: Store) -> Verdict:
-    """Audit a ledger against its journals. UserError when there is none, or a journal cannot be read."""
+def verify(folder: Folder, store: Store, at_venue: Reconciliation | None = None) -> Verdict:
+    """Audit a ledger against its journals, and what a comparison with the venue found, if there was one.
+
+    UserError when there is no ledger, or a journal cannot be read.
+    """
     store.check()
     verdict = Verdict()
     for source in folder.journals:
@@ -81,6 +86,8 @@ def verify(folder: Folder, store: Store) -> Verdict:
     verdict.venue = last_reconciliation(folder)
     if verdict.venue is not None and not verdict.venue.get("reconciled", True):
         verdict.add("venue_differs", "the last reconciliation", "; ".join(verdict.venue.get("differences", [])))
+    for difference in at_venue.differences if at_venue else []:
+        verdict.add("venue_differs", "the venue now", difference)
     return verdict
 
 
@@ -188,7 +195,7 @@ def _compare(folder: Folder, store: Store, verdict: Verdict) -> None:
     with tempfile.TemporaryDirectory(prefix="hat-ledger-") as place:
         fresh = Store(str(Path(place) / "ledger.sqlite"))
         fresh.create()
-        Builder(folder, fresh).run()
+        Builder(folder, fresh, tolerance=_tolerance(store)).run()
         try:
             with fresh.connect() as ours, store.connect() as theirs:
                 for table in (*ORDERED, *SMALL):
@@ -199,6 +206,12 @@ def _compare(folder: Folder, store: Store, verdict: Verdict) -> None:
                             _name(verdict, table.name, key, expected, found)
         finally:
             fresh.close()
+
+
+def _tolerance(store: Store) -> FeeTolerance:
+    with store.connect() as connection:
+        told = connection.scalar(sa.select(schema.meta.c.value).where(schema.meta.c.name == "fee_tolerance"))
+    return FeeTolerance(*msgspec.json.decode(told)) if told else DEFAULT_TOLERANCE
 
 
 def _merge(
