@@ -2,11 +2,12 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run demo test needs lint test-compiled test-interpreted sanitize bench soak lock clean
+.PHONY: help setup run demo test needs lint test-compiled test-interpreted sanitize bench soak fuzz lock clean
 
 PYTEST_ARGS ?=
 RUN_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 300
 UV := uv==0.13.9
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -66,11 +67,15 @@ soak: setup ## the long tests under load
 	@echo "soak: pytest -m soak on the installed build"
 	@HAT_EXPECT_BUILD=compiled $(PYTEST) -m soak
 
+fuzz: setup ## hostile venue messages, guided by coverage, FUZZ_SECONDS=300 (atheris: CPython 3.11 to 3.13, Linux on x86-64)
+	@$(BIN)/python -m pip install --quiet --require-hashes --target .cache/fuzz -r requirements/fuzz.txt
+	@PYTHONPATH=src:tests:.cache/fuzz $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
 lock: ## resolve requirements/*.in again into hashed lock files for every platform and CPython 3.11 and newer
 	@echo "lock: resolving with $(UV); add UPGRADE=--upgrade to move to the newest versions"
 	@test -x .cache/lock/bin/python || python3 -m venv .cache/lock
 	@.cache/lock/bin/python -m pip install --quiet "$(UV)"
-	@cd requirements && for name in run dev peer-hftbacktest; do \
+	@cd requirements && for name in run dev fuzz peer-hftbacktest; do \
 		../.cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) -o $$name.txt $$name.in || exit 1; \
 	done

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from hatmanifesto.errors import UserError
 from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import MAX_AMOUNT
 from hatmanifesto.venues.hyperliquid.cloid import make_cloid
 from hatmanifesto.venues.hyperliquid.connection import AccountConnection, MarketConnection
 from hatmanifesto.venues.hyperliquid.exchange import Exchange
@@ -377,7 +378,10 @@ class HyperliquidVenue(Venue):
     async def open_orders(self) -> Sequence[VenueOrder]:
         by_coin = {instrument.name: instrument for instrument in self.instruments}
         orders = await self.queries.frontend_open_orders(self.user, use=Use.CANCEL)
-        return [open_order(order, by_coin.get(order.coin)) for order in orders]
+        try:
+            return [open_order(order, by_coin.get(order.coin)) for order in orders]
+        except ValueError as error:
+            raise VenueError(f"an open order cannot be read: {error}", definite=False) from error
 
     async def order_report(self, session: int, order_id: int, purpose: int) -> OrderReport:
         told = await self.queries.order_status(self.user, make_cloid(session, order_id, purpose))
@@ -414,7 +418,10 @@ class HyperliquidVenue(Venue):
         # the venue's times are whole ms: what falls into the one asked from was there before
         records = await self.queries.ledger(self.user, -(-exch_ts_ns // MS))
         try:
-            return sum(transferred(record, self.user) for record in records)
+            moved = sum(transferred(record, self.user) for record in records)
+            if abs(moved) > MAX_AMOUNT:
+                raise ValueError("the sum is beyond 62 bits")
+            return moved
         except ValueError as error:
             raise VenueError(f"a transfer cannot be read: {error}", definite=False) from error
 

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import UNSET
 
 from hatmanifesto.model.instrument import Instrument
+from hatmanifesto.model.money import MAX_AMOUNT
 from hatmanifesto.venues.hyperliquid.cloid import parse_cloid
 from hatmanifesto.venues.hyperliquid.rules import MONEY_SCALE
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact, rounded
@@ -69,6 +70,8 @@ def account_of(state: ClearinghouseState, instruments: Mapping[str, Instrument])
         )
     summary = state.margin_summary
     value = rounded(summary.account_value, MONEY_SCALE)
+    if max(abs(value - unrealized), *(abs(held.cost) for held in positions), 0) > MAX_AMOUNT:
+        raise ValueError("its sums are beyond 62 bits")
     return VenueAccount(
         account_value=value,
         cash=value - unrealized,
@@ -86,7 +89,7 @@ def transferred(record: LedgerRecord, user: str) -> int:
     """
     delta = record.delta
     kind = delta.get("type")
-    if kind not in _MOVES:
+    if not isinstance(kind, str) or kind not in _MOVES:
         return 0
     amount = rounded(str(delta.get("usdc", delta.get("usdcValue", "0"))), MONEY_SCALE)
     if kind == "accountClassTransfer":

@@ -38,6 +38,7 @@ from hatmanifesto.venues.hyperliquid.wire.actions import (
 from hatmanifesto.venues.hyperliquid.wire.answers import Status, parse_answer, statuses_of
 from hatmanifesto.venues.hyperliquid.wire.decimals import exact
 from hatmanifesto.venues.hyperliquid.wire.info import ANSWERS, FrontendOrder, OrderStatus
+from hatmanifesto.venues.hyperliquid.wire.reading import Reader
 from hatmanifesto.venues.port import OrderFate, VenueGateway, VenueListener, VenueOrder
 
 MS: Final = 1_000_000
@@ -501,7 +502,7 @@ class _InfoAnswer(msgspec.Struct):
     data: msgspec.Raw | msgspec.UnsetType = UNSET
 
 
-_wrapped: Final = msgspec.json.Decoder(_InfoAnswer)
+_wrapped: Final = Reader[_InfoAnswer](_InfoAnswer)
 
 
 def _order_status(payload: bytes) -> OrderStatus:

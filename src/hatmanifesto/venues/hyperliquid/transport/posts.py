@@ -7,13 +7,14 @@ from typing import Final
 import msgspec
 
 from hatmanifesto.venues.hyperliquid.transport.outcomes import Answered, Lost, Outcome, Refused, refusal_or_loss
+from hatmanifesto.venues.hyperliquid.wire.reading import Reader
 from hatmanifesto.venues.hyperliquid.wire.stream import PostData
 
 Handler = Callable[[int, Outcome], None]
 """Takes the receipt stamp and what became of the request."""
 
 _TOO_MANY: Final = "too many pending post requests id="
-_text: Final = msgspec.json.Decoder(str)
+_text: Final = Reader[str](str)
 
 
 class Posts:
@@ -64,7 +65,11 @@ class Posts:
             except msgspec.DecodeError:
                 text = ""
             status, _, rest = text.partition(":")
-            outcome = refusal_or_loss(int(status), rest.strip()) if status.isdecimal() else Lost(text[:200])
+            outcome = (
+                refusal_or_loss(int(status), rest.strip())
+                if status.isdecimal() and len(status) == 3
+                else Lost(text[:200])
+            )
         found[1](now_ns, outcome)
 
     def on_error(self, now_ns: int, text: str) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from hatmanifesto.venues.hyperliquid.wire.info import Id
+from hatmanifesto.venues.hyperliquid.wire.reading import Reader
 
 
 class Resting(msgspec.Struct):
@@ -69,10 +70,11 @@ class Accepted(msgspec.Struct, frozen=True):
     data: Any = None
 
 
-_outer: Final = msgspec.json.Decoder(Outer)
-_inner: Final = msgspec.json.Decoder(Inner)
-_list: Final = msgspec.json.Decoder(StatusList)
-_text: Final = msgspec.json.Decoder(str)
+_outer: Final = Reader[Outer](Outer)
+_inner: Final = Reader[Inner](Inner)
+_list: Final = Reader[StatusList](StatusList)
+_text: Final = Reader[str](str)
+_anything: Final = Reader[Any](Any)
 
 Answer = Refusal | Accepted | list[Status | str]
 
@@ -95,7 +97,7 @@ def parse_answer(data: bytes | memoryview | Raw) -> Answer:
         return Accepted(inner.type)
     if inner.type in ("order", "cancel"):
         return _list.decode(inner.data).statuses
-    return Accepted(inner.type, msgspec.json.decode(inner.data))
+    return Accepted(inner.type, _anything.decode(inner.data))
 
 
 def statuses_of(answer: Answer, count: int) -> list[Status | str] | None:

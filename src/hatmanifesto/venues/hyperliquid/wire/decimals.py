@@ -45,10 +45,14 @@ class Units:
 
 
 def exact(text: str, scale: int) -> int:
-    """Return decimal text as an integer of 10^-scale; raises ValueError when it has more decimals than that."""
+    """Return decimal text as an integer of 10^-scale; raises ValueError when it has more decimals than that, or is
+    beyond 62 bits."""
     if len(text) > 60:
         raise ValueError(f"a number of {len(text)} characters")
-    return parse_decimal(text, scale)
+    value = parse_decimal(text, scale)
+    if not -MAX_AMOUNT <= value <= MAX_AMOUNT:
+        raise ValueError(f"{text} is beyond 62 bits")
+    return value
 
 
 def rounded(text: str, scale: int) -> int:

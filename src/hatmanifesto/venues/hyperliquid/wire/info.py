@@ -9,10 +9,14 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from hatmanifesto.venues.hyperliquid.wire.reading import Reader
+
 Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62) - 1)]
 """An order or trade id: what is beyond 62 bits would not pass into the engine."""
 Ms = Annotated[int, msgspec.Meta(ge=0, le=1 << 43)]
 """A time in ms since 1970, so that it still fits 64 bits as nanoseconds."""
+Few = Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+"""A small count: decimals, leverage."""
 Side = Literal["B", "A"]
 """B buys (bid), A sells (ask)."""
 
@@ -94,8 +98,8 @@ class PerpAsset(msgspec.Struct, rename="camel"):
     """One market of `meta`; its place in the universe is its asset id, delisted ones counted."""
 
     name: str
-    sz_decimals: int
-    max_leverage: int
+    sz_decimals: Few
+    max_leverage: Few
     margin_table_id: int | UnsetType = UNSET
     is_delisted: bool | UnsetType | None = UNSET
     only_isolated: bool | UnsetType | None = UNSET
@@ -108,7 +112,7 @@ class MarginTier(msgspec.Struct, rename="camel"):
     """From a notional on (decimal text), the largest leverage."""
 
     lower_bound: str
-    max_leverage: int
+    max_leverage: Few
 
 
 class MarginTable(msgspec.Struct, rename="camel"):
@@ -370,9 +374,9 @@ class RateLimit(msgspec.Struct, rename="camel"):
     """`userRateLimit`: the address budget."""
 
     cum_vlm: str
-    n_requests_used: int
-    n_requests_cap: int
-    n_requests_surplus: int | UnsetType = UNSET
+    n_requests_used: Id
+    n_requests_cap: Id
+    n_requests_surplus: Id | UnsetType = UNSET
 
 
 class UserFees(msgspec.Struct, rename="camel"):
@@ -439,7 +443,7 @@ class Shaped:
         """Decode an answer; raises msgspec.DecodeError (or ValidationError) when it has another shape."""
         decoder = self._decoders.get(shape)
         if decoder is None:
-            decoder = self._decoders[shape] = msgspec.json.Decoder(shape)
+            decoder = self._decoders[shape] = Reader[Shape](shape)
         answer: Shape = decoder.decode(data)
         return answer
 

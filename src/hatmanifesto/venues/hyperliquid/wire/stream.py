@@ -21,6 +21,7 @@ from hatmanifesto.venues.hyperliquid.wire.info import (
     SpotContext,
     Trade,
 )
+from hatmanifesto.venues.hyperliquid.wire.reading import UNREADABLE, Reader, unreadable
 
 
 class Book(msgspec.Struct, gc=False):
@@ -293,7 +294,7 @@ CHANNELS: Final = frozenset(
 )  # fmt: skip
 
 _decoder: Final = msgspec.json.Decoder(Message)
-_unread: Final = msgspec.json.Decoder(Unread)
+_unread: Final = Reader[Unread](Unread)
 
 
 def parse_message(data: bytes | memoryview) -> Message | Unread:
@@ -305,4 +306,6 @@ def parse_message(data: bytes | memoryview) -> Message | Unread:
         if unread.channel in CHANNELS:
             raise
         return unread
+    except UNREADABLE as error:
+        raise unreadable(error) from error
     return message
