@@ -22,7 +22,14 @@ from hatmanifesto.model.order_state import (
     REFUSE_CANCEL,
     REJECT,
 )
-from hatmanifesto.model.reasons import NONE, VENUE_NEVER_PLACED, VENUE_NO_MATCH, VENUE_OTHER, VENUE_POST_ONLY
+from hatmanifesto.model.reasons import (
+    NONE,
+    VENUE_NEVER_PLACED,
+    VENUE_NO_MATCH,
+    VENUE_OTHER,
+    VENUE_POST_ONLY,
+    VENUE_RATE_LIMIT,
+)
 from hatmanifesto.simulation.live import events as told
 from hatmanifesto.simulation.live.actions import Cancel, CancelByCloid, Place
 from hatmanifesto.simulation.live.exchange import BLOCK_NS, LiveExchange
@@ -60,6 +67,8 @@ class Faults:
     late_ms: int = 2_000
     unanswered_question: int = 0
     disconnect: int = 0  # of a thousand blocks
+    half_open: int = 0  # of a thousand blocks: connected, and nothing is heard any more until it is cut
+    storm: int = 0  # of a thousand blocks: everything is refused with 429 for a while
 
 
 @dataclass
@@ -244,6 +253,8 @@ class LocalVenue(Venue):
         self._tickets: dict[int, tuple[str, list[int]]] = {}
         self._expires: dict[int, int] = {}
         self.sessions: dict[int, int] = {}  # of orders taken over
+        self._deaf = False
+        self._storm_until_ns = 0
 
     # -- faults -----------------------------------------------------------------------------------
 
@@ -259,7 +270,7 @@ class LocalVenue(Venue):
 
     def _hear(self, call: Any, *args: Any) -> None:
         """Tell the session something after the way back, unless it is lost; sometimes twice, sometimes late."""
-        if not self.connected or self.cut or self._unlucky(self.faults.lost_answer):
+        if not self.connected or self.cut or self._deaf or self._unlucky(self.faults.lost_answer):
             return
         late = self.faults.late_ms if self._unlucky(self.faults.delayed) else 0
         self._later(3 + late, call, *args)
@@ -279,7 +290,12 @@ class LocalVenue(Venue):
     def rows(self, index: int, changed: list[tuple[int, int, int]], now: int) -> None:
         if self._unlucky(self.faults.disconnect) and self.connected:
             self._disconnect()
-        if self.connected:
+        if self._unlucky(self.faults.half_open) and self.connected and not self._deaf:
+            self._deaf = True  # noticed only after some seconds of silence
+            self._later(self.chance.randint(1_000, 6_000), self._disconnect)
+        if self._unlucky(self.faults.storm):
+            self._storm_until_ns = self._now() + self.chance.randint(200, 5_000) * MS
+        if self.connected and not self._deaf:
             self._later(3, self._rows, index, changed, now)
 
     def _rows(self, index: int, changed: list[tuple[int, int, int]], now: int) -> None:
@@ -294,7 +310,9 @@ class LocalVenue(Venue):
     def _disconnect(self) -> None:
         """Both streams are gone for a while; what happens meanwhile is not told again."""
         assert self.listener is not None
-        self.connected = False
+        if not self.connected:
+            return
+        self.connected = self._deaf = False
         for index in [*range(len(self.instruments)), ALL_INSTRUMENTS]:
             self.listener.on_trust(self._now(), index, Trust.DOWN, "connection lost")
         self._later(self.chance.randint(200, 4_000), self._reconnect)
@@ -306,6 +324,12 @@ class LocalVenue(Venue):
             self._snapshot(index)
             self.listener.on_trust(self._now(), index, Trust.LIVE, "")
         self.listener.on_trust(self._now(), ALL_INSTRUMENTS, Trust.LIVE, "")
+        for order_id in list(self._expires):  # what became of what was sent before
+            order = self.local.orders.get(make_cloid(self.session_of(order_id), order_id, 0))
+            if order is None or order.place != ENDED:
+                self._answer_query(order_id)
+            else:
+                del self._expires[order_id]
 
     def _snapshot(self, index: int) -> None:
         from hatmanifesto.model.market_row import FIRST, SNAPSHOT
@@ -393,6 +417,12 @@ class LocalVenue(Venue):
         return self._gateway
 
     def send(self, request: tuple[Any, ...], now: int) -> None:
+        if self._now() < self._storm_until_ns:
+            if request[0] == "place":
+                self._later(1, self._event, request[1], REJECT, VENUE_RATE_LIMIT, 0, 0)
+            elif request[0] == "cancel":  # the adapter keeps cancels until they may go
+                self._later(500, self.send, request, now + 500 * MS)
+            return
         if request[0] == "place":
             self._expires[request[1]] = now + 5_000 * MS
         if not self.connected or self._unlucky(self.faults.lost_request):
@@ -438,7 +468,7 @@ class LocalVenue(Venue):
 
     async def _ask(self) -> None:
         await asyncio.sleep(0.01)
-        if self._unlucky(self.faults.unanswered_question):
+        if self._unlucky(self.faults.unanswered_question) or self._now() < self._storm_until_ns:
             raise VenueError("no answer", definite=False)
 
     async def open(self, coins: Sequence[str]) -> Sequence[Instrument]:

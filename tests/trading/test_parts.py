@@ -453,7 +453,10 @@ def test_the_socket_is_its_owners_and_survives_nonsense(tmp_path: Path) -> None:
 
 
 def test_seeds_of_crash_runs_cover_every_fault() -> None:
-    from trading.test_crashes import faults_of
+    from trading.test_crashes import faults_of, trouble_of
 
-    seen = {name for seed in range(200) for name, value in vars(faults_of(seed)).items() if value}
-    assert seen >= {"lost_request", "lost_answer", "repeated", "delayed", "unanswered_question", "disconnect"}
+    told = [vars(faults_of(seed)) | vars(trouble_of(seed)) for seed in range(1000, 1200)]
+    seen = {name for told_of_one in told for name, value in told_of_one.items() if value}
+    assert seen == set(told[0])
+    assert sum(one["adopt"] for one in told) > 100
+    assert sum(not one["adopt"] for one in told) > 20

@@ -36,7 +36,7 @@ guard_timeout = "1500ms"
 reconcile_interval = "2s"
 checkpoint_interval = "1s"
 """
-UP_S = 40.0
+UP_S = 90.0
 
 
 class Desk:
@@ -68,7 +68,7 @@ class Desk:
         beats.clear()
         beats.close()
         guard, trader = self.start("guard"), self.start("trader")
-        until(lambda: self.status()["state"] == "quoting", f"no session: {self.words(trader)}", UP_S)
+        until(lambda: self.status()["state"] == "quoting", lambda: f"no session: {self.words(trader)}", UP_S)
         return guard, trader
 
     def status(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Desk:
 
     def words(self, child: subprocess.Popen[str]) -> str:
         if child.poll() is None:
-            return "it still starts"
+            return f"it still starts, and says {self.status()}"
         return (child.stdout.read() if child.stdout else "")[-2000:]
 
     def end(self) -> None:
@@ -92,10 +92,11 @@ class Desk:
                 child.stdout.close()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, what
+        if time.monotonic() > deadline:
+            pytest.fail(what if isinstance(what, str) else what())
         time.sleep(0.02)
 
 

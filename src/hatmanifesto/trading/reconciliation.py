@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hatmanifesto.config.assembly import Session
-from hatmanifesto.model.order_state import CONFIRM_CANCEL, FILL_WHOLE, OPEN, PARTIALLY_FILLED, REJECT
+from hatmanifesto.model.order import EXIT, QUOTE, Order
+from hatmanifesto.model.order_state import (
+    CONFIRM_CANCEL,
+    FILL_WHOLE,
+    FIND_ABSENT,
+    FIND_OPEN,
+    OPEN,
+    PARTIALLY_FILLED,
+    REJECT,
+    UNKNOWN,
+)
 from hatmanifesto.trading.adoption import adopt_orders
 from hatmanifesto.trading.seen import LOOK_BACK_NS
 from hatmanifesto.trading.trader import Trader
@@ -20,11 +30,16 @@ ATTEMPTS: Final = 5
 """How often the comparison is repeated while something differs: messages may be under way on either side."""
 PAUSE_S: Final = 0.3
 _ENDED_GRACE_NS: Final = 5_000_000_000
+_EXPIRED_NS: Final = 20_000_000_000
+"""An order that was sent longer ago is at the venue now, or never will be: see the adapter's expiry."""
 _TOLD: Final = {
     OrderFate.FILLED: FILL_WHOLE,
     OrderFate.CANCELLED: CONFIRM_CANCEL,
     OrderFate.REJECTED: REJECT,
 }
+
+
+_TOLD_OF_UNKNOWN: Final = {**_TOLD, OrderFate.OPEN: FIND_OPEN, OrderFate.ABSENT: FIND_ABSENT}
 
 
 class Difference(NamedTuple):
@@ -107,6 +122,7 @@ class Reconciler:
             strays = await self._cancel_strays(orders)
             cancelled = max(cancelled, strays)
             await self._ask_about_missing(orders, before)
+            await self._ask_about_unknown()
             account = await self.venue.account()
             transfer += await self._transferred(account)
             differences = compare(trader.session, account, orders)
@@ -163,13 +179,27 @@ class Reconciler:
             order = trader.engine.machine.find(order_id)
             if order is None or order_id not in still or order_id in at_venue:
                 continue
-            report = await self.venue.order_report(trader.session_of(order_id), order_id, int(order.purpose))
+            report = await self.venue.order_report(trader.session_of(order_id), order_id, _purpose(order))
             trader.note({"asked_about": str(order_id), "answer": report.status})
             trigger = _TOLD.get(report.fate)
             if trigger is not None:
                 trader.on_order_event(
                     trader.clock(), order_id, trigger, report.reason, report.exch_ts_ns, report.venue_order_id
                 )
+
+    async def _ask_about_unknown(self) -> None:
+        """Settle what the adapter's own questions did not: orders unknown for so long that they cannot arrive now."""
+        trader = self.trader
+        for order_id in _in_states(trader.session, (UNKNOWN,)):
+            order = trader.engine.machine.find(order_id)
+            if order is None or trader.clock() - order.submitted_ns < _EXPIRED_NS:
+                continue
+            report = await self.venue.order_report(trader.session_of(order_id), order_id, _purpose(order))
+            trader.note({"asked_about": str(order_id), "answer": report.status})
+            trigger = _TOLD_OF_UNKNOWN[report.fate]
+            trader.on_order_event(
+                trader.clock(), order_id, trigger, report.reason, report.exch_ts_ns, report.venue_order_id
+            )
 
     async def _transferred(self, account: VenueAccount) -> int:
         """Book deposits and withdrawals since the last look; they change what the account was paid, not its profit."""
@@ -217,10 +247,19 @@ def compare(session: Session, account: VenueAccount, orders: Sequence[VenueOrder
     return found
 
 
+def _purpose(order: Order) -> int:
+    """Return what an order's client order id says of its purpose: that it is reduce-only, or not."""
+    return EXIT if order.reduce_only else QUOTE
+
+
 def _working(session: Session) -> list[int]:
+    return _in_states(session, (OPEN, PARTIALLY_FILLED))
+
+
+def _in_states(session: Session, states: tuple[int, ...]) -> list[int]:
     return [
         int(order.order_id)
         for clock in session.clocks
         for order in clock.desk.orders.snapshot()
-        if order.state in (OPEN, PARTIALLY_FILLED)
+        if order.state in states
     ]

@@ -56,6 +56,7 @@ def status(live: LiveSession) -> dict[str, Any]:
         "orders_denied": int(engine.orders_denied),
         "cancels_sent": int(engine.cancels_sent),
         "faults": {**trader.faults, **({"engine": int(engine.faults)} if engine.faults else {})},
+        "foreign_fills": trader.faults.get("foreign_fill", 0),
         "decisions": sum(int(clock.decisions) for clock in session.clocks),
         "turns": trader.turns,
         "loop_us": {
