@@ -76,7 +76,9 @@ def pause(
     """Withdraw all quotes and place none until `hat resume`; positions stay."""
     with command(as_json) as voice:
         answer = _ask(folder, {"do": "pause"}, desk, reason)
-        voice.result(answer, lambda console: console.print(f"paused; the session is {answer['state']}"))
+        voice.result(
+            answer, lambda console: console.print(f"paused {desk or 'every desk'}; the session is {answer['state']}")
+        )
 
 
 def resume(

@@ -32,13 +32,19 @@ def _headline(status: dict[str, Any]) -> RenderableType:
     why += [f"{name}: {trust}" for name, trust in status["untrusted"].items()]
     if why:
         words.append("  held by " + "; ".join(why), style="yellow")
+    if status["foreign_fills"]:
+        words.append(
+            f"\n {status['foreign_fills']} fills of orders that are not ours: somebody else trades this account",
+            style="yellow",
+        )
     for difference in status["differences"]:
         words.append(f"\n {difference}", style="red")
     return words
 
 
 def _money(status: dict[str, Any]) -> RenderableType:
-    table = Table.grid(padding=(0, 3))
+    # four columns: they fit a terminal of 80
+    table = Table.grid(padding=(0, 2))
     ratio = status["maker_ratio"]
     profit = status["profit"]
     table.add_row(
@@ -46,18 +52,20 @@ def _money(status: dict[str, Any]) -> RenderableType:
         _pair("profit", short(profit), "red" if profit.startswith("-") else "green"),
         _pair("fees", short(status["fees"])),
         _pair("funding", short(status["funding"])),
-        _pair("traded", short(status["traded"])),
-        _pair("maker", "-" if ratio is None else f"{ratio:.0%}"),
     )
     loop = status["loop_us"]
     faults = sum(status["faults"].values())
     table.add_row(
+        _pair("traded", short(status["traded"])),
+        _pair("maker", "-" if ratio is None else f"{ratio:.0%}"),
         _pair("fills", str(status["fills"])),
+        _pair("loop p50/p99", f"{loop['p50']:.0f}/{loop['p99']:.0f} µs"),
+    )
+    table.add_row(
         _pair("placed", str(status["orders_placed"])),
         _pair("cancels", str(status["cancels_sent"])),
         _pair("denied", str(status["orders_denied"])),
         _pair("faults", str(faults), "red" if faults else ""),
-        _pair("loop p50/p99", f"{loop['p50']:.0f}/{loop['p99']:.0f} µs"),
     )
     return Panel(table, padding=(0, 1))
 
