@@ -32,7 +32,7 @@ answer_timeout = "1s"
 [venue]
 url = "{url}"
 [trading]
-guard_timeout = "1500ms"
+guard_timeout = "4s"
 reconcile_interval = "2s"
 checkpoint_interval = "1s"
 """

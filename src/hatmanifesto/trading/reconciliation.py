@@ -30,6 +30,8 @@ ATTEMPTS: Final = 5
 """How often the comparison is repeated while something differs: messages may be under way on either side."""
 PAUSE_S: Final = 0.3
 _ENDED_GRACE_NS: Final = 5_000_000_000
+_PATIENCE_NS: Final = 5_000_000_000
+"""How long the adapter's own questions about an unknown order are left to themselves."""
 _EXPIRED_NS: Final = 20_000_000_000
 """An order that was sent longer ago is at the venue now, or never will be: see the adapter's expiry."""
 _TOLD: Final = {
@@ -188,14 +190,16 @@ class Reconciler:
                 )
 
     async def _ask_about_unknown(self) -> None:
-        """Settle what the adapter's own questions did not: orders unknown for so long that they cannot arrive now."""
+        """Settle what the adapter's own questions did not; absence counts once an order cannot arrive any more."""
         trader = self.trader
         for order_id in _in_states(trader.session, (UNKNOWN,)):
             order = trader.engine.machine.find(order_id)
-            if order is None or trader.clock() - order.submitted_ns < _EXPIRED_NS:
+            if order is None or (age_ns := trader.clock() - order.submitted_ns) < _PATIENCE_NS:
                 continue
             report = await self.venue.order_report(trader.session_of(order_id), order_id, _purpose(order))
             trader.note({"asked_about": str(order_id), "answer": report.status})
+            if report.fate is OrderFate.ABSENT and age_ns < _EXPIRED_NS:
+                continue  # it may still arrive
             trigger = _TOLD_OF_UNKNOWN[report.fate]
             trader.on_order_event(
                 trader.clock(), order_id, trigger, report.reason, report.exch_ts_ns, report.venue_order_id
