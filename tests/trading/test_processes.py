@@ -32,7 +32,7 @@ answer_timeout = "1s"
 [venue]
 url = "{url}"
 [trading]
-guard_timeout = "4s"
+guard_timeout = "3s"
 reconcile_interval = "2s"
 checkpoint_interval = "1s"
 """

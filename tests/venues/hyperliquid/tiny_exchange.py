@@ -5,6 +5,7 @@ execution, requests lost before it, connections cut. The loopback exchange is th
 that the adapter's tests depend on nothing but the adapter.
 """
 
+import contextlib
 import json
 from typing import Any
 
@@ -92,7 +93,8 @@ class TinyExchange:
                 continue
             for kind, key, data in news:
                 if wanted["type"] == kind and wanted.get("user", wanted.get("coin")) == key:
-                    await socket.send_json({"channel": kind, "data": data})
+                    with contextlib.suppress(ConnectionResetError):  # cut a moment ago
+                        await socket.send_json({"channel": kind, "data": data})
 
     async def tick(self) -> None:
         """Repeat every book, as the venue does twice a second."""
