@@ -1,16 +1,19 @@
-# Hat Manifesto. `make help` lists the targets. Options: PYTHON=python3.12, PYTEST_ARGS="-n 2 -k journal", BENCH_ARGS=--json
+# Hat Manifesto. `make help` lists the targets. Options: PYTHON=python3.12, PYTEST_ARGS="-k journal", WORKERS=1, BENCH_ARGS=--json
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup run demo test needs lint test-compiled test-interpreted sanitize bench soak fuzz lock clean
 
 PYTEST_ARGS ?=
+WORKERS ?= auto
 RUN_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 300
 UV := uv==0.13.9
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+# a file's tests stay together: what they share is made once
+SPREAD := -n $(WORKERS) --dist loadfile
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +44,11 @@ lint: setup ## ruff, mypy --strict, import arrows
 
 test-compiled: setup ## pytest on the compiled build that is installed in .venv
 	@echo "test-compiled: pytest on the installed build"
-	@HAT_EXPECT_BUILD=compiled $(PYTEST)
+	@HAT_EXPECT_BUILD=compiled $(PYTEST) $(SPREAD)
 
 test-interpreted: setup ## pytest on src/ as plain Python
 	@echo "test-interpreted: pytest on src/ as plain Python"
-	@PYTHONPATH=src HAT_EXPECT_BUILD=interpreted $(PYTEST)
+	@PYTHONPATH=src HAT_EXPECT_BUILD=interpreted $(PYTEST) $(SPREAD)
 
 sanitize: setup ## pytest on a build that reports every signed overflow and wild shift; none may be reported
 	@echo "sanitize: building with -fno-wrapv -fsanitize=signed-integer-overflow,shift-exponent into .cache/sanitized"
