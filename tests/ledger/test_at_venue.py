@@ -73,14 +73,14 @@ def compare_by_and_by(desk: Desk, exchange: LoopbackThread, folder: Path, tmp_pa
     assert running["counts"]["fills"] > 3
     assert running["counts"]["transfers"] == 1
     order(folder, {"do": "stop", "flatten": True})
-    trader.communicate(timeout=40)
+    trader.communicate(timeout=150)
     # money that comes between two sessions is a difference until the next session has booked it
     pay_in(exchange, 100 * USDC)
     lacks = told("ledger", "reconcile", folder, code=1, cwd=tmp_path)
     assert lacks["differences"][0] == "transfers: 250, the venue has 350"
     _, trader = desk.up()
     order(folder, {"do": "stop", "flatten": True})
-    trader.communicate(timeout=40)
+    trader.communicate(timeout=150)
     place = find(folder)
     store = Store(str(place.database))
     found, answers = reconcile_at_venue(place, store, Asked.of(exchange.url, account, booked_since(place)))
