@@ -1,6 +1,7 @@
 """Ledgers of sessions as they happen: liquidation in a backtest, and live sessions that are killed and go on."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from hatmanifesto.ledger.verify import verify
 from ledger.conftest import OpenStore
 from support.local_venue import Faults, LocalExchange
 from support.virtual_time import VirtualLoop, run_virtually
-from trading.test_crashes import BEGIN_NS, instruments, live_through
+from trading.test_crashes import BEGIN_NS, Machine, Trouble, instruments, live_through
 
 S = 1_000_000_000
 
@@ -55,10 +56,10 @@ def test_a_liquidation_has_its_own_account_and_cause(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [3, 11])
 def test_a_live_account_over_kills_and_restarts(tmp_path: Path, open_store: OpenStore, seed: int) -> None:
     """The ledger follows each session's journal as it grows; at the end its money is the exchange's own."""
-    chance = random.Random(seed)
     loop = VirtualLoop(BEGIN_NS)
+    machine = Machine(loop, Trouble(), random.Random(seed))
     local = LocalExchange(loop, seed, instruments())
-    session = run_virtually(live_through(tmp_path, local, loop, Faults(), chance, 2), loop)
+    session = run_virtually(live_through(tmp_path, local, machine, Faults(), 2, Counter()), loop)
     folder = find(tmp_path)
     assert len(folder.journals) == 3
     for count in (1, 2, 3):

@@ -74,7 +74,7 @@ def live_orders(output: Output, folder: Path | None) -> None:
 def show_orders(out: Console, rows: list[dict[str, Any]]) -> None:
     """Print orders in 100 columns."""
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for name in ("order id", "time", "instrument", "side", "price", "size", "filled", "kind", "state"):
+    for name in ("order id", "time", "symbol", "side", "price", "size", "filled", "kind", "state"):
         table.add_column(name, justify="right" if name in ("price", "size", "filled") else "left", no_wrap=True)
     for row in rows:
         kind = {"post_only": "post", "good_till_cancel": "limit", "immediate_or_cancel": "take"}[row["time_in_force"]]
