@@ -32,7 +32,7 @@ from hatmanifesto.trading.control import ask
 from hatmanifesto.trading.heartbeat import Beats
 
 LADDER: Final = Path(__file__).parent / "live" / "ladder.py"
-LEVELS: Final = 23
+LEVELS: Final = 20
 UP_S: Final = 120.0
 BUDGET_S: Final = 2.0
 
