@@ -273,6 +273,27 @@ def test_a_post_only_rejection_is_quoted_again_from_the_next_book_not_from_the_r
     assert rig.engine.faults == 0
 
 
+def test_after_a_rate_limit_no_new_quote_is_sent_for_a_second_while_cancels_go() -> None:
+    rig, strategy = one_desk()
+    strategy.want = [BID, Wanted(-1, 1010, 100)]
+    rig.book(T0, 1000, 50, 1010, 50)
+    bid, ask = rig.asked.new()
+    rig.answer(T0 + MS, ask.order_id, ACKNOWLEDGE)
+    rig.answer(T0 + 2 * MS, bid.order_id, REJECT, reasons.VENUE_RATE_LIMIT)
+    rig.book(T0 + 3 * MS, 999, 50, 1010, 50)
+    assert rig.asked.new() == []
+    strategy.want = [BID]
+    rig.book(T0 + 4 * MS, 1000, 50, 1010, 50)
+    assert [(request.kind, request.order_id) for request in rig.asked.new()] == [("cancel", ask.order_id)]
+    rig.answer(T0 + 5 * MS, ask.order_id, CONFIRM_CANCEL)
+    rig.until(T0 + 1001 * MS)
+    assert rig.asked.new() == []
+    rig.until(T0 + 1003 * MS)  # nothing happens at the market: the desk decides by itself
+    (again,) = rig.asked.new()
+    assert (again.kind, again.price) == ("place", 1000)
+    assert rig.engine.faults == 0
+
+
 def test_an_unchanged_quote_keeps_its_order_and_one_inside_the_tolerance_too() -> None:
     rig, strategy, bid = a_bid(refresh_tolerance=2)
     for at, price in enumerate((1000, 1001, 999, 1002, 998)):

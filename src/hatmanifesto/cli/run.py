@@ -39,6 +39,7 @@ max_position = "1000 USD"
 
 [engine]
 answer_timeout = "2s"
+min_decision_interval = "400ms" # the venue's rate limits allow about ten requests a second
 """
 READY_S = 30.0
 UNATTENDED_S = 60.0

@@ -28,6 +28,7 @@ from hatmanifesto.model.market_row import (
 )
 from hatmanifesto.model.order import (
     FORCED_FILL_REASONS,
+    QUOTE,
     REDUCE_ONLY_BIT,
     Order,
     desk_of,
@@ -66,6 +67,7 @@ from hatmanifesto.model.reasons import (
     STATE_TIMEOUT,
     UNEXPECTED_EVENT,
     VENUE_POST_ONLY,
+    VENUE_RATE_LIMIT,
 )
 from hatmanifesto.model.record import (
     ADJUSTED,
@@ -80,6 +82,9 @@ from hatmanifesto.model.record import (
     VENUE_ID,
 )
 from hatmanifesto.model.record import ADOPT as ADOPT_RECORD
+
+RATE_LIMIT_PAUSE_NS: Final = 1_000_000_000
+"""How long a desk sends no new quote after one was refused by a rate limit; cancels and exits still go."""
 
 
 @final
@@ -297,8 +302,11 @@ class Engine(EngineInput):
         clock = self._clock_of(order)
         if before == UNKNOWN or state == UNKNOWN:
             self._account_unknown(order, before, clock.desk.holding)
-        if trigger == REJECT and reason == VENUE_POST_ONLY:
-            clock.desk.note_crossed(order.side, exch_ts)
+        if trigger == REJECT:
+            if reason == VENUE_POST_ONLY:
+                clock.desk.note_crossed(order.side, exch_ts)
+            elif reason == VENUE_RATE_LIMIT:
+                clock.desk.quiet_until_ns = now + RATE_LIMIT_PAUSE_NS
         if self.machine.is_done(order):
             self._finish(order, clock.desk)
         elif state == UNKNOWN:
@@ -629,10 +637,14 @@ class Engine(EngineInput):
         for at in range(cancels.count):
             order = cancels.items[at]
             self._cancel(order, now, router.reason_for(order, quotes))
+        quiet_until_ns = desk.quiet_until_ns
         for at in range(routed.count):
             quote = routed.items[at]
             if quote.place_size > 0:
-                self._place(clock, quote, quote.place_size, now)
+                if now >= quiet_until_ns or quote.purpose != QUOTE:
+                    self._place(clock, quote, quote.place_size, now)
+                elif quiet_until_ns < router.wake_ns:
+                    router.wake_ns = quiet_until_ns
 
     def _snap(self, instrument: Instrument, quotes: Quotes, now: i64) -> None:
         """Move prices off the venue's grid away from the market; a limit to take up to only becomes tighter."""

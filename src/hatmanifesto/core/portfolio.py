@@ -98,6 +98,7 @@ class Desk:
         self.closing_bps: i64 = -1  # how far beyond the best price its position is closed; -1: not closing
         self.crossed_buy_ns: i64 = 0
         self.crossed_sell_ns: i64 = 0
+        self.quiet_until_ns: i64 = 0  # a rate limit bound: no new quote is sent before
         # bounds of the live orders' prices, exact after `tighten`: no buy is above, no sell below
         self.highest_buy: i64 = 0
         self.lowest_sell: i64 = FAR_ABOVE
