@@ -168,16 +168,9 @@ def checks(words: Ints, starts: Ints, seqs: Ints) -> Ints:
     # a sum of 255 products may pass 2^63: numpy wraps, and the check is taken modulo 2^31
     total: Ints = np.add.reduceat((values & _MASK) * factors, starts)
     total += (((high >> 31) ^ (high >> 62)) & _MASK) * record.HIGH_FACTOR
-    total += _fold(seqs) * record.SEQ_FACTOR
+    total += (seqs & _MASK) * record.SEQ_FACTOR
     total &= _MASK
     return total
-
-
-def _fold(words: Ints) -> Ints:
-    folded: Ints = words ^ (words >> 31)
-    folded ^= words >> 62
-    folded &= _MASK
-    return folded
 
 
 def unchanged(batch: Batch) -> bool:

@@ -162,11 +162,6 @@ FACTOR_STEP: Final = 80_018
 HIGH_FACTOR: Final = 27_182_819
 
 
-def fold(word: i64) -> i64:
-    """Fold a 64-bit word to 31 bits so that every bit of it counts."""
-    return (word ^ (word >> 31) ^ (word >> 62)) & 0x7FFFFFFF
-
-
 def high_bits(word: i64) -> i64:
     """Fold the 33 bits above the low 31 to 31 bits."""
     return ((word >> 31) ^ (word >> 62)) & 0x7FFFFFFF
@@ -184,7 +179,7 @@ def check_words(words: list[int], seq: int) -> int:
         word = words[place] & HEADER_LOW if place == 0 else words[place]
         total += (word & CHECK_MASK) * (FIRST_FACTOR + place * FACTOR_STEP)
         high ^= word
-    return (total + high_bits(high) * HIGH_FACTOR + fold(seq) * SEQ_FACTOR) & CHECK_MASK
+    return (total + high_bits(high) * HIGH_FACTOR + (seq & CHECK_MASK) * SEQ_FACTOR) & CHECK_MASK
 
 
 def stored_seq(words: list[int]) -> int:
