@@ -313,7 +313,7 @@ class Auditor:
         if own is None:
             return
         request = own.request
-        desk = -1 if self.forgotten(own) else own.desk
+        desk = own.desk
         self.fills.append((request.instrument, desk, request.side, request.price, size, fee))
         self.rig.fill(self.now, request, size, fee=fee)
 

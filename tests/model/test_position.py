@@ -120,7 +120,7 @@ def test_average_price_lies_between_the_prices_that_made_it(
             low = high = price
         if position.size:
             # closing truncates its share of the cost, so the average may drift by less than one unit a fill
-            assert low - len(history) <= position.average_price() <= high + len(history)
+            assert low - len(history) <= position.average_price <= high + len(history)
 
 
 @pytest.mark.parametrize(

@@ -496,7 +496,7 @@ def state_of(outcome: Outcome) -> dict[str, Any]:
             {
                 "instrument": instrument.name,
                 "size": instrument.size_text(position.size),
-                "average_price": instrument.price_text(position.average_price()),
+                "average_price": instrument.price_text(position.average_price),
                 "mark_price": instrument.price_text(holding.mark_price),
                 "realized": money(position.realized),
                 "unrealized": money(position.unrealized(holding.mark_price)),

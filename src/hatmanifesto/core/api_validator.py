@@ -7,7 +7,8 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from hatmanifesto.core.portfolio import Desk, Portfolio
+from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
+from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.money import rate_of
 from hatmanifesto.model.order import POST_ONLY
 from hatmanifesto.model.reasons import (
@@ -45,8 +46,19 @@ class ApiValidator:
         self, desk: Desk, now: i64, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool
     ) -> i64:
         """Return NONE when the venue would accept the order, as far as is known here, else the reason."""
-        holding = desk.holding
-        instrument = holding.instrument
+        return self._check(desk.holding, desk.holding.instrument, now, side, price, size, time_in_force, reduce_only)
+
+    def _check(
+        self,
+        holding: Holding,
+        instrument: Instrument,
+        now: i64,
+        side: i64,
+        price: i64,
+        size: i64,
+        time_in_force: i64,
+        reduce_only: bool,
+    ) -> i64:
         if price <= 0 or price > instrument.max_price:
             return self._refuse(MAX_PRICE, price, instrument.max_price)
         if size > instrument.max_size:
@@ -82,15 +94,13 @@ class ApiValidator:
             distance = price - reference if price >= reference else reference - price
             if reference <= 0 or distance > width:
                 return self._refuse(PRICE_BAND, price, reference + width if price > reference else reference - width)
-        return self._check_margin(desk, side, size)
+        return self._check_margin(holding, self.portfolio, side, size)
 
-    def _check_margin(self, desk: Desk, side: i64, size: i64) -> i64:
+    def _check_margin(self, holding: Holding, portfolio: Portfolio, side: i64, size: i64) -> i64:
         """Initial margin of the worst case must not exceed equity; an order that only reduces needs none."""
-        holding = desk.holding
         working = holding.open_buy if side > 0 else holding.open_sell
         if holding.position.size * side + working + size <= 0:
             return NONE
-        portfolio = self.portfolio
         needed = holding.worst_notional_with(side, size) // holding.leverage + portfolio.margin_beside(holding)
         if needed > portfolio.equity:
             return self._refuse(MARGIN, needed, portfolio.equity)

@@ -52,3 +52,12 @@ class DecisionClock:
         self.seen_trades: i64 = 0
         self.seen_imbalance: i64 = 0
         self.traded: Final[TradedRange] = TradedRange()
+
+    def due_ns(self) -> i64:
+        """Return the next moment at which this desk has something to do by itself."""
+        due = self.timer_ns
+        if self.deferred_ns < due:
+            due = self.deferred_ns
+        if self.stale_ns < due:
+            due = self.stale_ns
+        return due

@@ -12,12 +12,13 @@ from mypy_extensions import i64
 from hatmanifesto.core.api_validator import ApiValidator
 from hatmanifesto.core.closing import RETRY_NS, quote_close
 from hatmanifesto.core.decision_clock import DecisionClock, EngineSettings
+from hatmanifesto.core.maker_router import MakerRouter
 from hatmanifesto.core.market_view import OPERATOR, OWN_EVENT, TIMER, TRADED_THROUGH, MarketView
 from hatmanifesto.core.portfolio import Desk, Holding, Portfolio
 from hatmanifesto.core.recorder import Recorder
 from hatmanifesto.core.risk_manager import CLOSE, NO_OVERRIDE, OPERATOR_SOURCE, REDUCE_ONLY, RiskManager
 from hatmanifesto.core.state_machine import StateMachine
-from hatmanifesto.core.strategy import Quote, Quotes
+from hatmanifesto.core.strategy import Quote, Quotes, View
 from hatmanifesto.model.holds import HOLD_NO_BOOK, HOLD_STALE_BOOK
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.market_row import (
@@ -149,13 +150,10 @@ class Engine(EngineInput):
         """Find the next moment at which something is due."""
         due: i64 = NEVER
         if not self.replaying:
-            for clock in self.clocks:
-                if clock.timer_ns < due:
-                    due = clock.timer_ns
-                if clock.deferred_ns < due:
-                    due = clock.deferred_ns
-                if clock.stale_ns < due:
-                    due = clock.stale_ns
+            for at in range(i64(len(self.clocks))):
+                clock_due = self.clocks[at].due_ns()
+                if clock_due < due:
+                    due = clock_due
             if self.machine.earliest_ns < due:
                 due = self.machine.earliest_ns
         self.next_timer_ns = due
@@ -525,16 +523,20 @@ class Engine(EngineInput):
 
     def _decide(self, clock: DecisionClock, now: i64, trigger: i64) -> None:
         """Fill the strategy's view from the market and run one decision."""
-        desk = clock.desk
-        market = self.markets[desk.holding.instrument.index]
-        view = clock.view
-        book = market.book
-        view.bid_price = book.bids.best_price()
-        view.bid_size = book.bids.best_size()
-        view.ask_price = book.asks.best_price()
-        view.ask_size = book.asks.best_size()
+        market = self.markets[clock.desk.holding.instrument.index]
+        self._fill_view(clock, clock.view, market, now)
+        self.decide_on_view(clock, now, trigger)
+        if clock.triggers & TRADED_THROUGH:
+            market.watch_own_prices(clock.desk.holding)
+
+    def _fill_view(self, clock: DecisionClock, view: View, market: MarketView, now: i64) -> None:
+        view.bid_price = market.book.bids.best_price()
+        view.bid_size = market.book.bids.best_size()
+        view.ask_price = market.book.asks.best_price()
+        view.ask_size = market.book.asks.best_size()
         view.book_ts_ns = market.book_ts_ns
-        view.mark_price = market.value_price()
+        # valued at the venue's mark, else at the mid
+        view.mark_price = market.mark_price if market.mark_price > 0 else view.mid_price()
         # a desk counts from its own last decision, whatever others on this instrument did meanwhile
         view.buy_volume = market.buy_volume - clock.seen_buy_volume
         view.sell_volume = market.sell_volume - clock.seen_sell_volume
@@ -547,28 +549,27 @@ class Engine(EngineInput):
         clock.seen_imbalance = imbalance
         if market.context_changed:
             market.context_changed = False
-            desk.holding.funding_rate = market.funding_rate
+            clock.desk.holding.funding_rate = market.funding_rate
             self.recorder.put3(
-                CONTEXT, desk.holding.instrument.index, now,
+                CONTEXT, clock.desk.holding.instrument.index, now,
                 market.mark_price, market.oracle_price, market.funding_rate,
             )  # fmt: skip
         if view.levels > 1:
             view.fill_levels(market.book)
         if view.extras > 0:
             view.take_range(clock.traded)
-        self.decide_on_view(clock, now, trigger)
-        if clock.triggers & TRADED_THROUGH:
-            market.watch_own_prices(desk.holding)
 
     def decide_on_view(self, clock: DecisionClock, now: i64, trigger: i64) -> None:
         """Journal the view, ask the strategy, and carry out what it wants. The replay driver enters here."""
-        desk = clock.desk
-        holding = desk.holding
-        view = clock.view
+        self._decide_on(clock, clock.desk, clock.desk.holding, clock.view, self.quotes, now, trigger)
+
+    def _decide_on(
+        self, clock: DecisionClock, desk: Desk, holding: Holding, view: View, quotes: Quotes, now: i64, trigger: i64
+    ) -> None:
         view.now_ns = now
         view.trigger = trigger
         view.position = desk.position.size
-        view.average_price = desk.position.average_price()
+        view.average_price = desk.position.average_price
         view.open_buy_size = desk.open_buy
         view.open_sell_size = desk.open_sell
         holding.bid_price = view.bid_price
@@ -581,7 +582,6 @@ class Engine(EngineInput):
         clock.allowed_ns = now + clock.min_interval_ns
         clock.decisions += 1
         self.risk.start_decision()
-        quotes = self.quotes
         quotes.count = 0
         quotes.hold_reason = 0
         # not quoting on an empty, locked, crossed or stale book: what works is withdrawn
@@ -599,7 +599,7 @@ class Engine(EngineInput):
                 self.recorder.put_view(desk.index, view, quotes)
                 raise
         self.recorder.put_view(desk.index, view, quotes)
-        self._carry_out(clock, quotes, now)
+        self._carry_out(desk, holding.instrument, clock.router, quotes, now)
         clock.stale_ns = clock.router.wake_ns
         if desk.orders.count > 0:
             stale_ns = self._stale_after(view.book_ts_ns, now)
@@ -626,23 +626,19 @@ class Engine(EngineInput):
             EQUITY, 0, now, equity, cash, equity - cash, portfolio.gross_notional(), portfolio.peak_equity - equity
         )
 
-    def _carry_out(self, clock: DecisionClock, quotes: Quotes, now: i64) -> None:
-        desk = clock.desk
-        instrument = desk.holding.instrument
+    def _carry_out(self, desk: Desk, instrument: Instrument, router: MakerRouter, quotes: Quotes, now: i64) -> None:
         if instrument.significant_figures != 0 or instrument.tick_size != 1:
             self._snap(instrument, quotes, now)
-        router = clock.router
         routed = router.plan(desk, quotes)
-        cancels = router.cancels
-        for at in range(cancels.count):
-            order = cancels.items[at]
+        for at in range(router.cancels.first, router.cancels.end):
+            order = router.cancels.items[at]
             self._cancel(order, now, router.reason_for(order, quotes))
         quiet_until_ns = desk.quiet_until_ns
         for at in range(routed.count):
             quote = routed.items[at]
             if quote.place_size > 0:
                 if now >= quiet_until_ns or quote.purpose != QUOTE:
-                    self._place(clock, quote, quote.place_size, now)
+                    self._place(desk, quote, quote.place_size, now)
                 elif quiet_until_ns < router.wake_ns:
                     router.wake_ns = quiet_until_ns
 
@@ -655,9 +651,8 @@ class Engine(EngineInput):
                 self.recorder.put3(ADJUSTED, instrument.index, now, quote.price, snapped, quote.side)
                 quote.price = snapped
 
-    def _place(self, clock: DecisionClock, quote: Quote, size: i64, now: i64) -> None:
+    def _place(self, desk: Desk, quote: Quote, size: i64, now: i64) -> None:
         """Signal, risk approval, validation, submission: one step after the other, or a denial."""
-        desk = clock.desk
         instrument = desk.holding.instrument.index
         taken = self.machine.take_order(desk.index)
         if taken is None:
@@ -673,17 +668,7 @@ class Engine(EngineInput):
         order.reduce_only = quote.reduce_only
         order.purpose = quote.purpose
         order.submitted_ns = now
-        risk = self.risk
-        reason = risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
-        if reason != NONE:
-            self._deny(
-                order.order_id, quote, size, reason, now, risk.value, risk.limit, instrument | desk.strategy << 8
-            )
-            self.machine.deny(order)
-            self.machine.free_order(order)
-            return
-        validator = self.validator
-        reason = validator.check(desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only)
+        reason = self.risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
         if reason != NONE:
             self._deny(
                 order.order_id,
@@ -691,8 +676,23 @@ class Engine(EngineInput):
                 size,
                 reason,
                 now,
-                validator.value,
-                validator.limit,
+                self.risk.value,
+                self.risk.limit,
+                instrument | desk.strategy << 8,
+            )
+            self.machine.deny(order)
+            self.machine.free_order(order)
+            return
+        reason = self.validator.check(desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only)
+        if reason != NONE:
+            self._deny(
+                order.order_id,
+                quote,
+                size,
+                reason,
+                now,
+                self.validator.value,
+                self.validator.limit,
                 instrument | desk.strategy << 8,
             )
             self.machine.deny(order)
@@ -700,7 +700,7 @@ class Engine(EngineInput):
             return
         self.machine.submit(order)
         self.portfolio.add_order(order, desk)
-        risk.note_sent(now)
+        self.risk.note_sent(now)
         self.requests += 1
         self.orders_placed += 1
         self.recorder.put_submit(

@@ -54,14 +54,12 @@ class RequoteRouter(MakerRouter):
 
     def plan(self, desk: Desk, quotes: Quotes) -> Quotes:
         self.cancels.clear()
-        orders = desk.orders
-        for at in range(orders.count):
-            order = orders.items[at]
-            if order.state == OPEN or order.state == PARTIALLY_FILLED:
-                self.cancels.append(order)
+        for at in range(desk.orders.first, desk.orders.end):
+            state = desk.orders.items[at].state
+            if state == OPEN or state == PARTIALLY_FILLED:
+                self.cancels.append(desk.orders.items[at])
         for at in range(quotes.count):
-            quote = quotes.items[at]
-            quote.place_size = quote.size
+            quotes.items[at].place_size = quotes.items[at].size
         return quotes
 
 
@@ -82,7 +80,7 @@ class KeepRouter(MakerRouter):
         awaited_buy = False
         awaited_sell = False
         orders = desk.orders
-        for at in range(orders.count):
+        for at in range(orders.first, orders.end):
             order = orders.items[at]
             if order.state == CANCEL_PENDING:
                 continue

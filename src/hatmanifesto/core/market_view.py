@@ -68,13 +68,6 @@ class Top:
         self.size = size
         return True
 
-    def resized(self, size: i64) -> bool:
-        """Take a new size at the same price, as `moved` does when it looks again."""
-        grown = size - self.size
-        self.flow += grown * self.side.side
-        self.size = size
-        return grown != 0
-
 
 @final
 class TradedRange:
@@ -122,6 +115,8 @@ class MarketView:
         self.ranged: bool = False
         self.ranges: Final[list[TradedRange]] = []  # of those who ask for one
         self._pending: i64 = 0
+        self._incomplete: bool = False  # a snapshot's or best prices' message is: the tops are not looked at yet
+        self._flow: i64 = 0
         self._top_bid: Final[Top] = Top(self.book.bids)
         self._top_ask: Final[Top] = Top(self.book.asks)
 
@@ -148,8 +143,13 @@ class MarketView:
         origin_step = asks.origin - origin
         low_step = asks.low - low
         best_step = asks.best - best
+        top_bid = self._top_bid
+        top_ask = self._top_ask
+        bid_size = top_bid.size
+        ask_size = top_ask.size
+        flow: i64 = 0
         # inside a message every row goes to `apply`: its last one must come there
-        whole = self._pending == 0
+        whole = self._pending == 0 and not self._incomplete
         while at < end and rows[at + clock_word] <= limit:
             meta = rows[at + WORD_META]
             price = rows[at + WORD_PRICE]
@@ -167,12 +167,15 @@ class MarketView:
                         last_depth = at
                         at += ROW_WORDS
                         continue
-                    top = self._top_ask if ask else self._top_bid
-                    if size > 0 and top.key == key:
+                    if size > 0:
                         levels[level] = size
                         last_depth = at
                         at += ROW_WORDS
-                        if top.resized(size) and wanted & BEST_CHANGED:
+                        grown = size - bid_size - ((ask_size - bid_size) & ask)
+                        bid_size += grown & ~ask
+                        ask_size += grown & ask
+                        flow += (grown ^ ask) - ask
+                        if grown != 0 and wanted & BEST_CHANGED:
                             self.moved = BEST_CHANGED
                             break
                         continue
@@ -184,7 +187,11 @@ class MarketView:
                 continue
             elif meta & INSTRUMENT_BITS != instrument:
                 break
+            top_bid.size = bid_size
+            top_ask.size = ask_size
             bits = self.apply(meta, price, rows[at + WORD_SIZE], rows[at])
+            bid_size = top_bid.size
+            ask_size = top_ask.size
             at += ROW_WORDS
             if bits & wanted:
                 self.moved = bits & wanted
@@ -195,7 +202,10 @@ class MarketView:
             origin_step = asks.origin - origin
             low_step = asks.low - low
             best_step = asks.best - best
-            whole = self._pending == 0
+            whole = self._pending == 0 and not self._incomplete
+        top_bid.size = bid_size
+        top_ask.size = ask_size
+        self._flow += flow
         if last_depth >= 0:
             stamp = rows[last_depth]
             if stamp > self.book_ts_ns:
@@ -230,6 +240,7 @@ class MarketView:
             if exch_ts > self.book_ts_ns:
                 self.book_ts_ns = exch_ts
             self.book.apply(meta, price, size, exch_ts)
+            self._incomplete = meta & MORE != 0
             if meta & MORE == 0:
                 bid_moved = self._top_bid.moved()
                 if self._top_ask.moved() or bid_moved:
@@ -263,7 +274,7 @@ class MarketView:
 
     def order_flow_imbalance(self) -> i64:
         """Return the sum of order-flow imbalance so far, size units."""
-        return self._top_bid.flow + self._top_ask.flow
+        return self._flow + self._top_bid.flow + self._top_ask.flow
 
     def watch_own_prices(self, holding: Holding) -> None:
         """Note the best own prices, so that a trade through one of them is told."""
@@ -271,7 +282,7 @@ class MarketView:
         ask: i64 = FAR_ABOVE
         for desk in holding.desks:
             orders = desk.orders
-            for at in range(orders.count):
+            for at in range(orders.first, orders.end):
                 order = orders.items[at]
                 if order.side > 0:
                     if order.price > bid:
@@ -280,9 +291,3 @@ class MarketView:
                     ask = order.price
         self.own_bid = bid
         self.own_ask = ask
-
-    def value_price(self) -> i64:
-        """Return the price that positions are valued at: the venue's mark, else the mid; 0 when unknown."""
-        if self.mark_price > 0:
-            return self.mark_price
-        return self.book.mid()

@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import Order, OrderList
+from hatmanifesto.model.order_state import CANCEL_PENDING
 from hatmanifesto.model.position import Position, share_close, share_funding
 
 FAR_ABOVE: Final = (1 << 62) - 1
@@ -67,6 +68,13 @@ class Holding:
         """Book a fill that the venue forced, and the account has booked, on the desks whose position it closes."""
         share_close([desk.position for desk in self.desks], side, price, size, fee, taker)
 
+    def value(self) -> i64:
+        """Return what this position has changed in equity, at the last mark, money units."""
+        total = self.position.cash()
+        if self.position.size != 0:
+            total += self.position.unrealized(self.mark_price)
+        return total
+
     def worst_notional(self) -> i64:
         """Return the worst-case notional in money units at the last mark."""
         return worst_size(self.position.size, self.open_buy, self.open_sell) * self.mark_price * self.factor
@@ -103,13 +111,27 @@ class Desk:
         self.highest_buy: i64 = 0
         self.lowest_sell: i64 = FAR_ABOVE
 
+    def crossed_price(self, side: i64, price: i64) -> i64:
+        """Return the price of a live order that one of that side and price would cross, 0 when there is none.
+
+        One whose cancel is on the way goes first and does not count.
+        """
+        apart = price < self.lowest_sell if side > 0 else price > self.highest_buy
+        if apart:
+            return 0  # from every live order of the other side
+        self.tighten()
+        for at in range(self.orders.first, self.orders.end):
+            order = self.orders.items[at]
+            if order.side != side and order.state != CANCEL_PENDING and (price - order.price) * side >= 0:
+                return order.price
+        return 0
+
     def tighten(self) -> None:
         """Make the bounds of the live orders' prices exact."""
         self.highest_buy = 0
         self.lowest_sell = FAR_ABOVE
-        orders = self.orders
-        for at in range(orders.count):
-            self.widen(orders.items[at])
+        for at in range(self.orders.first, self.orders.end):
+            self.widen(self.orders.items[at])
 
     def widen(self, order: Order) -> None:
         """Let the bounds of the live orders' prices hold for one more."""
@@ -164,13 +186,12 @@ class Portfolio:
         """Count an order that is about to be sent."""
         desk.orders.append(order)
         desk.widen(order)
-        holding = desk.holding
         if order.side > 0:
             desk.open_buy += order.size
-            holding.open_buy += order.size
+            desk.holding.open_buy += order.size
         else:
             desk.open_sell += order.size
-            holding.open_sell += order.size
+            desk.holding.open_sell += order.size
 
     def remove_order(self, order: Order, desk: Desk) -> None:
         """Stop counting an order that has ended, with whatever of it is unfilled."""
@@ -181,22 +202,18 @@ class Portfolio:
         """Take a size out of the open total: it was filled or is no longer working."""
         if size <= 0:
             return
-        holding = desk.holding
         if order.side > 0:
             desk.open_buy -= size
-            holding.open_buy -= size
+            desk.holding.open_buy -= size
         else:
             desk.open_sell -= size
-            holding.open_sell -= size
+            desk.holding.open_sell -= size
 
     def value(self) -> i64:
         """Return equity at the last marks: deposit + realized - fees + funding + unrealized, money units."""
         total = self.deposit
-        for holding in self.holdings:
-            position = holding.position
-            total += position.realized - position.fees + position.rebates + position.funding
-            if position.size != 0:
-                total += position.size * holding.mark_price * holding.factor - position.cost
+        for at in range(i64(len(self.holdings))):
+            total += self.holdings[at].value()
         return total
 
     def mark(self) -> None:
@@ -213,8 +230,7 @@ class Portfolio:
         """Return deposit + realized - fees + rebates + funding, money units."""
         total = self.deposit
         for holding in self.holdings:
-            position = holding.position
-            total += position.realized - position.fees + position.rebates + position.funding
+            total += holding.position.cash()
         return total
 
     def gross_notional(self) -> i64:

@@ -17,7 +17,6 @@ from hatmanifesto.model.record import (
     SEQ_FACTOR,
     SUBMIT,
     VIEW,
-    fold,
     high_bits,
 )
 from hatmanifesto.model.record_forms import (
@@ -31,7 +30,6 @@ from hatmanifesto.model.record_forms import (
     TRADES_BITS,
     TRADES_SHIFT,
     pack_order,
-    pack_wanted,
 )
 
 CAPACITY_WORDS: Final = 1 << 13
@@ -61,6 +59,7 @@ class Recorder:
     def __init__(self, sink: RecordSink, first_seq: i64 = 0) -> None:
         self.sink: Final[RecordSink] = sink
         self.seq: i64 = first_seq
+        self._seq_term: i64 = (first_seq & CHECK_MASK) * SEQ_FACTOR & CHECK_MASK
         self._group_seq: i64 = first_seq
         self._at: i64 = 0
         # of the last record and of the last order event in the buffer: what short forms leave out
@@ -69,7 +68,7 @@ class Recorder:
         words = vec[i64](capacity=CAPACITY_WORDS)
         for _ in range(CAPACITY_WORDS):
             words = append(words, i64(0))
-        self._words: vec[i64] = words
+        self._words: Final[vec[i64]] = words
 
     def flush(self) -> None:
         """Hand the buffered records to the sink as one group; raises what the sink raises."""
@@ -89,6 +88,7 @@ class Recorder:
         self.flush()
         first = int(self.seq)
         self.seq += 1
+        self._seq_term = (self._seq_term + SEQ_FACTOR) & CHECK_MASK
         self._group_seq = self.seq
         self.sink.append(first, 1, payload)
 
@@ -97,16 +97,17 @@ class Recorder:
             self.flush()
         return self._at
 
-    def _seal(self, at: i64, count: i64, head: i64, total: i64, high: i64) -> None:
-        """Write the head of a record whose other words stand at `at` + 1 and on.
+    def _head(self, at: i64, count: i64, head: i64, total: i64, high: i64) -> i64:
+        """Return the first word of a record whose other words stand at `at` + 1 and on, and count it as written.
 
         `total` is the sum of their low bits times their factors, `high` their exclusive or.
         """
         head |= count << 8
-        total += (head & CHECK_MASK) * _F0 + high_bits(head ^ high) * HIGH_FACTOR + fold(self.seq) * SEQ_FACTOR
-        self._words[at] = head | (total & CHECK_MASK) << 32
+        total += (head & CHECK_MASK) * _F0 + high_bits(head ^ high) * HIGH_FACTOR + self._seq_term
+        self._seq_term = (self._seq_term + SEQ_FACTOR) & CHECK_MASK
         self._at = at + count
         self.seq += 1
+        return head | (total & CHECK_MASK) << 32
 
     # -- what is written most -----------------------------------------------------------------------
 
@@ -116,7 +117,7 @@ class Recorder:
             self.flush()
         head = ORDER_EVENT | (trigger | reason << 8) << 16
         if ts == self._ts and exch_ts == self._event_exch_ts:
-            self._put_id(head + SHORT, order_id)
+            self._put_id(self._words, head + SHORT, order_id)
             return
         self.put2(ORDER_EVENT, trigger | reason << 8, ts, order_id, exch_ts)
         self._event_exch_ts = exch_ts
@@ -126,40 +127,41 @@ class Recorder:
         if self._at > _FULL:
             self.flush()
         if ts == self._ts:
-            self._put_id(CANCEL + SHORT | reason << 16, order_id)
+            self._put_id(self._words, CANCEL + SHORT | reason << 16, order_id)
         else:
             self.put1(CANCEL, reason, ts, order_id)
 
-    def _put_id(self, head: i64, order_id: i64) -> None:
+    def _put_id(self, words: vec[i64], head: i64, order_id: i64) -> None:
         """Write the short form of a record that names an order."""
         at = self._at
-        self._words[at + 1] = order_id
-        self._seal(at, 2, head, (order_id & CHECK_MASK) * _F1, order_id)
+        words[at + 1] = order_id
+        words[at] = self._head(at, 2, head, (order_id & CHECK_MASK) * _F1, order_id)
 
     def put_submit(self, aux: i64, ts: i64, order_id: i64, price: i64, size: i64, side_flags: i64) -> None:
         """Write that an order is sent."""
         at = self._room()
         order = pack_order(price, size, side_flags)
-        if ts != self._ts or order < 0:
+        if ts == self._ts and order >= 0:
+            self._put_order(self._words, at, SUBMIT + SHORT | aux << 16, order_id, order)
+        else:
             self.put4(SUBMIT, aux, ts, order_id, price, size, side_flags)
-            return
-        words = self._words
+
+    def _put_order(self, words: vec[i64], at: i64, head: i64, order_id: i64, order: i64) -> None:
         words[at + 1] = order_id
         words[at + 2] = order
         total = (order_id & CHECK_MASK) * _F1 + (order & CHECK_MASK) * _F2
-        self._seal(at, 3, SUBMIT + SHORT | aux << 16, total, order_id ^ order)
+        words[at] = self._head(at, 3, head, total, order_id ^ order)
 
     def put_view(self, desk: i64, view: View, quotes: Quotes) -> None:
         """Write a view, and what the strategy wants after it."""
         at = self._room()
         decision = desk | view.layout | view.trigger << 16 | quotes.count << 24 | quotes.hold_reason << 32
-        if view.layout != ONE_LEVEL or not self._put_short_view(at, decision, view, quotes):
+        if view.layout != ONE_LEVEL or not self._put_short_view(self._words, at, decision, view, quotes):
             self._put_long_view(at, decision, view, quotes)
         self._ts = view.now_ns
 
-    def _put_short_view(self, at: i64, decision: i64, view: View, quotes: Quotes) -> bool:
+    def _put_short_view(self, words: vec[i64], at: i64, decision: i64, view: View, quotes: Quotes) -> bool:
         """Write the short form; False where a number is too large for it, and nothing is written."""
-        words = self._words
         ts = view.now_ns
         bid = view.bid_price
         spread = view.ask_price - bid + LOW_BIAS
@@ -195,15 +197,14 @@ class Recorder:
         high = ts ^ decision ^ bid ^ prices ^ sizes ^ volumes ^ rest
         count: i64 = SHORT_VIEW_WORDS
         for index in range(quotes.count):
-            quote = quotes.items[index]
-            wanted = pack_wanted(quote.price - bid, quote.size, quote.side_flags)
+            wanted = quotes.items[index].packed(bid)
             if wanted < 0:
                 return False
             words[at + count] = wanted
             total += (wanted & CHECK_MASK) * (FIRST_FACTOR + count * FACTOR_STEP)
             high ^= wanted
             count += 1
-        self._seal(at, count, VIEW + SHORT | view.instrument.index << 16, total & CHECK_MASK, high)
+        words[at] = self._head(at, count, VIEW + SHORT | view.instrument.index << 16, total & CHECK_MASK, high)
         return True
 
     def _put_long_view(self, at: i64, decision: i64, view: View, quotes: Quotes) -> None:
@@ -242,7 +243,7 @@ class Recorder:
             word = words[at + place]
             high ^= word
             total = (total + (word & CHECK_MASK) * (FIRST_FACTOR + place * FACTOR_STEP)) & CHECK_MASK
-        self._seal(at, count, head, total, high)
+        words[at] = self._head(at, count, head, total, high)
 
     # -- a record of any kind -----------------------------------------------------------------------
 
@@ -253,7 +254,7 @@ class Recorder:
         words[at + 1] = ts
         words[at + 2] = a
         total = (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2
-        self._seal(at, 3, kind | aux << 16, total, ts ^ a)
+        words[at] = self._head(at, 3, kind | aux << 16, total, ts ^ a)
         self._ts = ts
 
     def put2(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64) -> None:
@@ -264,7 +265,7 @@ class Recorder:
         words[at + 2] = a
         words[at + 3] = b
         total = (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3
-        self._seal(at, 4, kind | aux << 16, total, ts ^ a ^ b)
+        words[at] = self._head(at, 4, kind | aux << 16, total, ts ^ a ^ b)
         self._ts = ts
 
     def put3(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64) -> None:
@@ -278,7 +279,7 @@ class Recorder:
         total = (
             (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
         )  # fmt: skip
-        self._seal(at, 5, kind | aux << 16, total, ts ^ a ^ b ^ c)
+        words[at] = self._head(at, 5, kind | aux << 16, total, ts ^ a ^ b ^ c)
         self._ts = ts
 
     def put4(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64) -> None:
@@ -294,7 +295,7 @@ class Recorder:
             (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
             + (d & CHECK_MASK) * _F5
         )  # fmt: skip
-        self._seal(at, 6, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d)
+        words[at] = self._head(at, 6, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d)
         self._ts = ts
 
     def put5(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64) -> None:
@@ -311,7 +312,7 @@ class Recorder:
             (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
             + (d & CHECK_MASK) * _F5 + (e & CHECK_MASK) * _F6
         )  # fmt: skip
-        self._seal(at, 7, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e)
+        words[at] = self._head(at, 7, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e)
         self._ts = ts
 
     def put7(self, kind: i64, aux: i64, ts: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64) -> None:
@@ -330,7 +331,7 @@ class Recorder:
             (ts & CHECK_MASK) * _F1 + (a & CHECK_MASK) * _F2 + (b & CHECK_MASK) * _F3 + (c & CHECK_MASK) * _F4
             + (d & CHECK_MASK) * _F5 + (e & CHECK_MASK) * _F6 + (f & CHECK_MASK) * _F7 + (g & CHECK_MASK) * _F8
         )  # fmt: skip
-        self._seal(at, 9, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e ^ f ^ g)
+        words[at] = self._head(at, 9, kind | aux << 16, total, ts ^ a ^ b ^ c ^ d ^ e ^ f ^ g)
         self._ts = ts
 
     def put_words(self, kind: i64, aux: i64, ts: i64, fields: vec[i64]) -> None:

@@ -9,9 +9,9 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from hatmanifesto.core.portfolio import Desk, InstrumentLimits, Portfolio
+from hatmanifesto.core.portfolio import Desk, Holding, InstrumentLimits, Portfolio
+from hatmanifesto.model.instrument import Instrument
 from hatmanifesto.model.order import EXIT, QUOTE
-from hatmanifesto.model.order_state import CANCEL_PENDING
 from hatmanifesto.model.reasons import (
     ACCOUNT_NOTIONAL,
     LEVERAGE,
@@ -32,6 +32,7 @@ from hatmanifesto.model.reasons import (
     POSITION_SIZE,
     STRATEGY_NOTIONAL,
 )
+from hatmanifesto.model.words import store
 
 NO_OVERRIDE: Final = 0
 SCALE: Final = 1
@@ -94,15 +95,14 @@ class RiskManager:
         times = vec[i64]()
         for _ in range(max(1, int(account.max_orders_per_second))):
             times = append(times, i64(-(1 << 61)))
-        self._sent: vec[i64] = times
+        self._sent: Final[vec[i64]] = times
         self._next_sent: i64 = 0
         self._gross_limit: i64 = 0
 
     def start_decision(self) -> None:
         """Value the account and fix the gross exposure it allows at its leverage limit."""
-        portfolio = self.portfolio
-        portfolio.mark()
-        equity = portfolio.equity
+        self.portfolio.mark()
+        equity = self.portfolio.equity
         self._gross_limit = 0
         if equity > 0:
             self._gross_limit = equity // 100 * self.account.max_leverage_hundredths
@@ -121,7 +121,7 @@ class RiskManager:
         """Count an order that was sent."""
         self.live_orders += 1
         if self.account.max_orders_per_second > 0:
-            self._sent[self._next_sent] = now
+            store(self._sent, self._next_sent, now)
             self._next_sent += 1
             if self._next_sent == self.account.max_orders_per_second:
                 self._next_sent = 0
@@ -160,23 +160,33 @@ class RiskManager:
         reason = self._check_override(desk, side, size, purpose)
         if reason != NONE:
             return reason
-        holding = desk.holding
-        limits = holding.limits
-        account = self.account
+        return self._check_limits(desk, desk.holding, desk.holding.instrument, self.account, now, side, price, size)
+
+    def _check_limits(
+        self,
+        desk: Desk,
+        holding: Holding,
+        instrument: Instrument,
+        account: AccountLimits,
+        now: i64,
+        side: i64,
+        price: i64,
+        size: i64,
+    ) -> i64:
         percent = desk.scale_percent if desk.scale_percent < self.account_scale else self.account_scale
         mark = holding.mark_price
         if mark <= 0:
             return self._refuse(NO_MARK, mark, 1)
-        if size > limits.max_order_size:
-            return self._refuse(ORDER_SIZE, size, limits.max_order_size)
+        if size > holding.limits.max_order_size:
+            return self._refuse(ORDER_SIZE, size, holding.limits.max_order_size)
         # inside these bounds the products below fit 64 bits
-        if price > holding.instrument.max_price:
-            return self._refuse(MAX_PRICE, price, holding.instrument.max_price)
-        if size > holding.instrument.max_size:
-            return self._refuse(MAX_SIZE, size, holding.instrument.max_size)
+        if price > instrument.max_price:
+            return self._refuse(MAX_PRICE, price, instrument.max_price)
+        if size > instrument.max_size:
+            return self._refuse(MAX_SIZE, size, instrument.max_size)
         notional = (price if price > mark else mark) * size * holding.factor
-        if notional > limits.max_order_notional:
-            return self._refuse(ORDER_NOTIONAL, notional, limits.max_order_notional)
+        if notional > holding.limits.max_order_notional:
+            return self._refuse(ORDER_NOTIONAL, notional, holding.limits.max_order_notional)
         if self.live_orders >= account.max_open_orders:
             return self._refuse(ORDER_COUNT, self.live_orders + 1, account.max_open_orders)
         if account.max_orders_per_second <= 0 or now - self._sent[self._next_sent] < 1_000_000_000:
@@ -190,12 +200,12 @@ class RiskManager:
             return NONE
         if holding.unknown_orders > 0:
             return self._refuse(ORDER_UNKNOWN, holding.unknown_orders, 0)
-        limit = limits.max_position
+        limit = holding.limits.max_position
         if percent != 100:
             limit = limit * percent // 100
         if reached > limit:
             return self._refuse(POSITION_SIZE, reached, limit)
-        limit = limits.max_position_notional
+        limit = holding.limits.max_position_notional
         if percent != 100:
             limit = limit // 100 * percent
         worst = holding.worst_notional_with(side, size)
@@ -219,14 +229,8 @@ class RiskManager:
 
     def _check_own_orders(self, desk: Desk, side: i64, price: i64) -> i64:
         """No two own orders may cross; one whose cancel is on the way goes first and does not count."""
-        for other_desk in desk.holding.desks:
-            apart = price < other_desk.lowest_sell if side > 0 else price > other_desk.highest_buy
-            if apart:
-                continue  # from every live order of the other side
-            other_desk.tighten()
-            orders = other_desk.orders
-            for at in range(orders.count):
-                order = orders.items[at]
-                if order.side != side and order.state != CANCEL_PENDING and (price - order.price) * side >= 0:
-                    return self._refuse(OWN_ORDERS_CROSS, price, order.price)
+        for at in range(i64(len(desk.holding.desks))):
+            crossed = desk.holding.desks[at].crossed_price(side, price)
+            if crossed != 0:
+                return self._refuse(OWN_ORDERS_CROSS, price, crossed)
         return NONE

@@ -21,6 +21,7 @@ from hatmanifesto.model.order import (
     URGENCY_SHIFT,
     pack_side_flags,
 )
+from hatmanifesto.model.record_forms import pack_wanted
 
 MAX_QUOTES: Final = 48
 """Quotes a strategy may ask for in one decision: with 20 levels, all that a view record's 255 words hold."""
@@ -156,7 +157,7 @@ class View:
         """Return the mid price rounded down to a price unit, 0 while a side is empty."""
         if self.bid_price == 0 or self.ask_price == 0:
             return 0
-        return (self.bid_price + self.ask_price) // 2
+        return (self.bid_price + self.ask_price) >> 1
 
 
 @final
@@ -174,6 +175,21 @@ class Quote:
         # the router's: what working orders already serve of it, and what is to be sent anew
         self.matched: i64 = 0
         self.place_size: i64 = 0
+
+    def want(self, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool, purpose: i64) -> None:
+        """Become what a strategy asks for; nothing serves it yet."""
+        self.side = side
+        self.price = price
+        self.size = size
+        self.time_in_force = time_in_force
+        self.reduce_only = reduce_only
+        self.purpose = purpose
+        self.side_flags = pack_side_flags(side, time_in_force, reduce_only, purpose)
+        self.matched = 0
+
+    def packed(self, bid_price: i64) -> i64:
+        """Return its word in a view's short record; negative where a number is too large for it."""
+        return pack_wanted(self.price - bid_price, self.size, self.side_flags)
 
 
 def _require_integers(price: object, size: object) -> None:
@@ -249,15 +265,7 @@ class Quotes:
             raise QuoteError(f"side must be +1 (buy) or -1 (sell), got {side}")
         if self.count >= MAX_QUOTES:
             raise QuoteError(f"a decision may ask for at most {MAX_QUOTES} quotes; ask for fewer, larger ones")
-        item = self.items[self.count]
-        item.side = side
-        item.price = price
-        item.size = size
-        item.time_in_force = time_in_force
-        item.reduce_only = reduce_only
-        item.purpose = purpose
-        item.side_flags = pack_side_flags(side, time_in_force, reduce_only, purpose)
-        item.matched = 0
+        self.items[self.count].want(side, price, size, time_in_force, reduce_only, purpose)
         self.count += 1
 
 

@@ -11,11 +11,19 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from hatmanifesto.model.market_row import BBO, BUY_BIT, DEPTH, FIRST, KIND_MASK, MORE, SELL_BIT, SNAPSHOT
+from hatmanifesto.model.words import store
 
 WINDOW: Final = 1 << 16
 """Price units a side keeps densely."""
 _HEADROOM: Final = 1 << 14
 """Units kept free above the best when the window is laid anew."""
+
+
+def _next_occupied(levels: vec[i64], at: i64, low: i64) -> i64:
+    """Return the first occupied level from `at` down to `low`, `low` - 1 when there is none."""
+    while at >= low and levels[at] == 0:
+        at -= 1
+    return at
 
 
 def _zeros(count: int) -> vec[i64]:
@@ -36,7 +44,7 @@ class BookSide:
 
     def __init__(self, side: i64, levels: vec[i64], base: i64) -> None:
         self.side: Final[i64] = side
-        self.levels: vec[i64] = levels
+        self.levels: Final[vec[i64]] = levels
         self.base: Final[i64] = base
         self.end: Final[i64] = base + WINDOW
         self.origin: i64 = 0
@@ -50,8 +58,7 @@ class BookSide:
         best = self.best
         if at < self.base or at >= self.end or best < 0:
             return self._set_outside(price * self.side, size)
-        levels = self.levels
-        levels[at] = size
+        store(self.levels, at, size)
         if at < self.low:
             self.low = at
         if at < best:
@@ -64,12 +71,8 @@ class BookSide:
 
     def _find_best(self) -> None:
         """Find the best level after the best one was removed."""
-        at = self.best
-        low = self.low
-        levels = self.levels
-        while at >= low and levels[at] == 0:
-            at -= 1
-        if at >= low:
+        at = _next_occupied(self.levels, self.best, self.low)
+        if at >= self.low:
             self.best = at
             return
         self.best = -1
@@ -172,6 +175,10 @@ class BookSide:
             return 0
         return (self.best + self.origin) * self.side
 
+    def reaches(self, price: i64) -> bool:
+        """Tell whether the best level is at this price or better: an order at it from the other side would trade."""
+        return self.best >= 0 and self.best + self.origin >= price * self.side
+
     def best_size(self) -> i64:
         """Return the size at the best price, 0 when the side is empty."""
         if self.best < 0:
@@ -227,7 +234,7 @@ class Book:
     """
 
     def __init__(self) -> None:
-        self.levels: vec[i64] = _zeros(2 * WINDOW)
+        self.levels: Final[vec[i64]] = _zeros(2 * WINDOW)
         self.bids: Final[BookSide] = BookSide(1, self.levels, 0)
         self.asks: Final[BookSide] = BookSide(-1, self.levels, WINDOW)
         self.bbo_bid_ts: i64 = 0

@@ -121,38 +121,68 @@ class Order:
         return (LIVE_BITS >> self.state) & 1 == 1
 
 
+def _put(items: list[Order], at: i64, order: Order) -> None:
+    items[at] = order  # through a parameter, as in model.words
+
+
 @final
 class OrderList:
-    """Orders oldest first, `items[:count]`. Never shrinks its storage, so that quoting allocates nothing."""
+    """Orders oldest first, `items[first:end]`. Never shrinks its storage, so that quoting allocates nothing.
+
+    The oldest mostly end first: taking the first one out moves no other.
+    """
 
     def __init__(self) -> None:
         self.items: Final[list[Order]] = []
-        self.count: i64 = 0
+        self.first: i64 = 0
+        self.end: i64 = 0
+
+    @property
+    def count(self) -> i64:
+        """How many there are."""
+        return self.end - self.first
 
     def append(self, order: Order) -> None:
         """Add an order at the end."""
-        if self.count == len(self.items):
-            self.items.append(order)
-        else:
-            self.items[self.count] = order
-        self.count += 1
+        if self.end == len(self.items):
+            self._make_room(order)
+        _put(self.items, self.end, order)
+        self.end += 1
+
+    def _make_room(self, order: Order) -> None:
+        """Use what stands free in front, or when that is less than half, lengthen the storage by one."""
+        items = self.items
+        first = self.first
+        if first * 2 <= len(items):
+            items.append(order)
+            return
+        for at in range(first, self.end):
+            items[at - first] = items[at]
+        self.first = 0
+        self.end -= first
 
     def remove(self, order: Order) -> None:
         """Take an order out; the others keep their sequence. Raises IndexError when it is not there."""
-        items = self.items
-        at: i64 = 0
-        while items[at] is not order:
+        at = self.first
+        while self.items[at].order_id != order.order_id:
             at += 1
-        last = self.count - 1
+        if at == self.first:
+            self.first = at + 1
+            if self.first == self.end:
+                self.first = 0
+                self.end = 0
+            return
+        last = self.end - 1
         while at < last:
-            items[at] = items[at + 1]
+            self.items[at] = self.items[at + 1]
             at += 1
-        self.count = last
+        self.end = last
 
     def clear(self) -> None:
         """Forget all orders."""
-        self.count = 0
+        self.first = 0
+        self.end = 0
 
     def snapshot(self) -> list[Order]:
         """Return a copy, for callers that change the list while they go through it."""
-        return self.items[: int(self.count)]
+        return self.items[int(self.first) : int(self.end)]

@@ -34,6 +34,7 @@ class Position:
         self.notional_factor: Final[i64] = notional_factor
         self.size: i64 = 0
         self.cost: i64 = 0
+        self.average_price: i64 = 0  # of the entry, price units, rounded toward zero; 0 when flat
         self.realized: i64 = 0
         self.fees: i64 = 0
         self.rebates: i64 = 0
@@ -59,7 +60,9 @@ class Position:
             self.cost -= removed
             if size > held_size:
                 self.cost = side * price * (size - held_size) * self.notional_factor
-        self.size = held + side * size
+        held += side * size
+        self.size = held
+        self.average_price = self.cost // (held * self.notional_factor) if held != 0 else 0
         self.realized += realized
         if fee >= 0:
             self.fees += fee
@@ -76,6 +79,10 @@ class Position:
         """Book a funding payment: the balance change in money units, positive = received."""
         self.funding += amount
 
+    def cash(self) -> i64:
+        """Return what this position has changed in cash: realized - fees + rebates + funding, money units."""
+        return self.realized - self.fees + self.rebates + self.funding
+
     def unrealized(self, mark_price: i64) -> i64:
         """Return size x mark - cost in money units."""
         return self.size * mark_price * self.notional_factor - self.cost
@@ -84,12 +91,6 @@ class Position:
         """Return |size| x mark in money units."""
         value = self.size * mark_price * self.notional_factor
         return value if value >= 0 else -value
-
-    def average_price(self) -> i64:
-        """Return the average entry price in price units, rounded toward zero; 0 when flat."""
-        if self.size == 0:
-            return 0
-        return self.cost // (self.size * self.notional_factor)
 
 
 def share_funding(positions: list[Position], amount: i64, whole: i64) -> None:

@@ -66,6 +66,10 @@ class RestingOrder:
         self.end: i64 = FIND_ABSENT
 
 
+def _put(orders: list[RestingOrder], at: i64, order: RestingOrder) -> None:
+    orders[at] = order  # through a parameter, as in model.words
+
+
 @final
 class OwnSide:
     """Own resting orders of one side, best price first, then oldest first.
@@ -83,39 +87,39 @@ class OwnSide:
 
     def insert(self, order: RestingOrder) -> None:
         """Add an order behind own orders of the same price."""
-        orders = self.orders
         at = self.count
         self.count = at + 1
-        if at == len(orders):
-            orders.append(order)
-        side = self.side
-        key = order.price * side
+        if at == len(self.orders):
+            self.orders.append(order)
+        key = order.price * self.side
         if key < self.worst_key:
             self.worst_key = key
         if key > self.best_key:
             self.best_key = key
-        while at > 0 and orders[at - 1].price * side < key:
-            orders[at] = orders[at - 1]
-            at -= 1
-        orders[at] = order
+        before = at - 1
+        while before >= 0 and self.orders[before].price * self.side < key:
+            self.orders[at] = self.orders[before]
+            at = before
+            before -= 1
+        _put(self.orders, at, order)
 
     def remove(self, order: RestingOrder) -> None:
         """Take an order out."""
-        orders = self.orders
-        at: i64 = 0
-        while orders[at] is not order:
-            at += 1
         last = self.count - 1
         self.count = last
         if last == 0:
             self.best_key = -FAR_ABOVE
             self.worst_key = FAR_ABOVE
             return
-        while at < last:
-            orders[at] = orders[at + 1]
+        at: i64 = 0
+        while self.orders[at].order_id != order.order_id:
             at += 1
-        self.best_key = orders[0].price * self.side
-        self.worst_key = orders[last - 1].price * self.side
+        while at < last:
+            self.orders[at] = self.orders[at + 1]
+            at += 1
+        last -= 1
+        self.best_key = self.orders[0].price * self.side
+        self.worst_key = self.orders[last].price * self.side
 
 
 class Matcher:
@@ -162,21 +166,25 @@ class Matcher:
             best_step = asks.best - best
             own_best_step = own_asks.best_key - own_best
             own_worst_step = own_asks.worst_key - own_worst
+            resting = own_bids.count + own_asks.count
             while at < end:
                 now = rows[at]
                 if now >= limit:
                     return at
                 meta = rows[at + WORD_META]
                 price = rows[at + WORD_PRICE]
-                # most rows change a level behind the best where no own order rests: that is one store
+                # most rows change the size of a level that stays: that is one store, of which own orders there are told
                 if meta & WHOLE_ROW_BITS == depth_of_ours:
                     ask = -((meta >> SELL_SHIFT) & 1)
                     key = (price ^ ask) - ask
                     level = key - origin - (origin_step & ask)
-                    if low + (low_step & ask) <= level < best + (best_step & ask) and (
-                        key < own_worst + (own_worst_step & ask) or key > own_best + (own_best_step & ask)
+                    size = rows[at + WORD_SIZE]
+                    if low + (low_step & ask) <= level < best + (best_step & ask) + i64(size > 0) and (
+                        -key > own_best + (own_best_step & ~ask)
                     ):
-                        levels[level] = rows[at + WORD_SIZE]
+                        levels[level] = size
+                        if own_worst + (own_worst_step & ask) <= key <= own_best + (own_best_step & ask):
+                            self.reported(own_asks if ask else own_bids, price, size, now)
                         at += ROW_WORDS
                         continue
                 elif meta & WHOLE_ROW_BITS == trade_of_ours:
@@ -185,6 +193,11 @@ class Matcher:
                     if (price ^ buy) - buy > own_best + (own_best_step & buy) and meta & (BUY_BIT | SELL_BIT) != 0:
                         at += ROW_WORDS
                         continue
+                    self.apply(meta, price, rows[at + WORD_SIZE], now)
+                    at += ROW_WORDS
+                    if own_bids.count + own_asks.count == resting and responses.next_ns >= limit:
+                        continue  # it used up what stood before an order, no more
+                    break
                 elif meta & INSTRUMENT_BITS != instrument:
                     return at
                 self.apply(meta, price, rows[at + WORD_SIZE], now)
@@ -193,8 +206,12 @@ class Matcher:
         return at
 
     def quiet_levels(self) -> bool:
-        """Tell whether a level behind the best, without own orders, can change without any other effect."""
+        """Tell whether a level can change its size without any effect but on own orders at its price."""
         return True
+
+    @abstractmethod
+    def reported(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
+        """Tell the own orders at a price what their level shows."""
 
     @abstractmethod
     def apply(self, meta: i64, price: i64, size: i64, now: i64) -> None:

@@ -118,7 +118,7 @@ class QueueMatcher(Matcher):
             shown.level_now(price, size)
         key = price * same.side
         if same.worst_key <= key <= same.best_key:
-            self._reported(same, price, size, now)
+            self.reported(same, price, size, now)
         if meta & MORE:
             self._partly_reported = True
         elif self._partly_reported:
@@ -140,8 +140,8 @@ class QueueMatcher(Matcher):
             self._report_all(self.asks, self.book.asks, now)
             self._meet(self.asks, self.taken_bids, now)
 
-    def _reported(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
-        """Tell the orders at a price what their level shows; a younger one never comes to stand before an older."""
+    def reported(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
+        # a younger order never comes to stand before an older one
         least: i64 = 0
         for at in range(own.count):
             order = own.orders[at]
@@ -160,7 +160,7 @@ class QueueMatcher(Matcher):
         for at in range(own.count):
             price = own.orders[at].price
             if price != last and (price - worst) * own.side >= 0:
-                self._reported(own, price, side.size_at(price), now)
+                self.reported(own, price, side.size_at(price), now)
             last = price
 
     def _print(self, meta: i64, price: i64, size: i64, now: i64) -> None:

@@ -45,12 +45,15 @@ class ReferenceMatcher(Matcher):
         touched = side.set(price, size)
         key = price * same.side
         if same.worst_key <= key <= same.best_key:
-            for at in range(same.count):
-                order = same.orders[at]
-                if order.price == price and order.ahead > size:
-                    order.ahead = size
+            self.reported(same, price, size, now)
         if touched and size > 0 and -key <= opposite.best_key:
             self._fill_reached(opposite, price, now)
+
+    def reported(self, own: OwnSide, price: i64, size: i64, now: i64) -> None:
+        for at in range(own.count):
+            order = own.orders[at]
+            if order.price == price and order.ahead > size:
+                order.ahead = size
 
     def _fill_reached(self, own: OwnSide, price: i64, now: i64) -> None:
         """Fill whole every order that the opposite best has reached or passed."""
@@ -79,17 +82,16 @@ class ReferenceMatcher(Matcher):
         self, now: i64, order_id: i64, side: i64, price: i64, size: i64, time_in_force: i64, reduce_only: bool
     ) -> None:
         order = self.admit(order_id, side, price, size, reduce_only)
-        opposite = self.book.asks if side > 0 else self.book.bids
-        crosses = opposite.best >= 0 and (price - opposite.best_price()) * side >= 0
+        crosses = self.book.asks.reaches(price) if side > 0 else self.book.bids.reaches(price)
         if crosses:
             if time_in_force == POST_ONLY:
                 self.expire(now, order, VENUE_POST_ONLY)
             else:
                 order.end = FILL_WHOLE
-                self.fill(now, order, opposite.best_price(), size, True)
+                self.fill(now, order, self.book.best_ask() if side > 0 else self.book.best_bid(), size, True)
             return
         if time_in_force == IMMEDIATE_OR_CANCEL:
             self.expire(now, order, VENUE_NO_MATCH)
             return
-        order.ahead = (self.book.bids if side > 0 else self.book.asks).size_at(price)
+        order.ahead = self.book.bids.size_at(price) if side > 0 else self.book.asks.size_at(price)
         self.rest(order, now)

@@ -147,7 +147,7 @@ class ReplayMarket(OrderGateway):
             if requests.next_ns < venue and exchange.next_ns != NEVER:
                 venue = requests.next_ns
             if venue < local:
-                self._run_venue(local)
+                self._run_venue(exchange, requests, responses, local)
                 continue
             self.now = local
             if receiver.next_ns == local:
@@ -166,11 +166,8 @@ class ReplayMarket(OrderGateway):
                 engine.on_timer(local)
         return True
 
-    def _run_venue(self, until_ns: i64) -> None:
+    def _run_venue(self, exchange: Cursor, requests: Line, responses: Line, until_ns: i64) -> None:
         """Run the venue's side up to, but not including, a moment; stop early when an answer is due before it."""
-        exchange = self.exchange
-        requests = self.requests
-        responses = self.responses
         while True:
             limit = until_ns
             if responses.next_ns < limit:
@@ -179,7 +176,8 @@ class ReplayMarket(OrderGateway):
             if due < limit:
                 limit = due + 1  # rows stamped like a request come before it
             if exchange.next_ns < limit:
-                instrument = exchange.rows[exchange.at + WORD_META] >> INSTRUMENT_SHIFT
+                at = exchange.at + WORD_META
+                instrument = exchange.rows[at] >> INSTRUMENT_SHIFT
                 exchange.at = self.matchers[instrument & INSTRUMENT_MASK].take_rows(
                     exchange.rows, exchange.at, exchange.end, limit
                 )

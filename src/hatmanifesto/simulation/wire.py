@@ -43,8 +43,8 @@ class Line:
     """A first-in-first-out line of messages; `next_ns` is the head's arrival, NEVER when it is empty."""
 
     def __init__(self) -> None:
-        self._ring: list[Message] = [Message() for _ in range(64)]
-        self._mask: i64 = 63
+        self._ring: Final[list[Message]] = [Message() for _ in range(16)]
+        self._mask: i64 = 15
         self._head: i64 = 0
         self._count: i64 = 0
         self._last_ns: i64 = 0
@@ -59,7 +59,8 @@ class Line:
         self._last_ns = arrival_ns
         if self._count == 0:
             self.next_ns = arrival_ns
-        message = self._ring[(self._head + self._count) & self._mask]
+        at = (self._head + self._count) & self._mask
+        message = self._ring[at]
         self._count += 1
         message.arrival_ns = arrival_ns
         message.kind = kind
@@ -68,12 +69,11 @@ class Line:
 
     def take(self) -> Message:
         """Take the head off the line; it stays valid until the line has gone round once."""
-        ring = self._ring
-        message = ring[self._head]
+        message = self._ring[self._head]
         self._head = (self._head + 1) & self._mask
         self._count -= 1
         if self._count > 0:
-            self.next_ns = ring[self._head].arrival_ns
+            self.next_ns = self._ring[self._head].arrival_ns
         else:
             self.next_ns = NEVER
         return message
@@ -81,6 +81,7 @@ class Line:
     def _grow(self) -> None:
         ring = self._ring
         waiting = [ring[(self._head + at) & self._mask] for at in range(self._count)]
-        self._ring = waiting + [Message() for _ in range(len(waiting))]
+        ring[:] = waiting
+        ring.extend([Message() for _ in waiting])
         self._head = 0
-        self._mask = len(self._ring) - 1
+        self._mask = len(ring) - 1

@@ -124,7 +124,7 @@ def positions(live: LiveSession) -> list[dict[str, Any]]:
                 "ask": instrument.price_text(holding.ask_price),
                 "mark": instrument.price_text(holding.mark_price),
                 "size": instrument.size_text(position.size),
-                "average_price": instrument.price_text(position.average_price()),
+                "average_price": instrument.price_text(position.average_price),
                 "notional": money(int(position.notional(holding.mark_price)), scale),
                 "realized": money(int(position.realized), scale),
                 "unrealized": money(int(position.unrealized(holding.mark_price)), scale),

@@ -97,7 +97,7 @@ class QueueTracker:
             if item.maker and whole:
                 self._move(item, view)
         orders = desk.orders
-        for at in range(orders.count):
+        for at in range(orders.first, orders.end):
             order = orders.items[at]
             if self.of(order) is None:
                 item = Tracked(order, 0, now)
