@@ -29,6 +29,23 @@ def test_the_state_machine_moves_by_the_table_and_by_nothing_else() -> None:
             assert order.state == TRANSITIONS.get((state, trigger), state)
 
 
+@pytest.mark.parametrize("live", [0, 3, 15, 16, 100, 5000])
+def test_an_ended_order_is_found_until_fifteen_others_were_sent_however_many_rest(live: int) -> None:
+    machine = StateMachine()
+    resting = [machine.take_order(0) for _ in range(live)]
+    assert None not in resting
+    ended = machine.take_order(0)
+    assert ended is not None
+    order_id = ended.order_id
+    machine.free_order(ended)
+    for _ in range(15):
+        assert machine.find(order_id) is ended
+        other = machine.take_order(0)
+        assert other is not None
+        machine.free_order(other)
+    assert machine.find(order_id) is ended
+
+
 def test_states_and_triggers_are_numbered_without_gaps_and_all_have_a_meaning() -> None:
     assert sorted(OrderState) == list(range(STATE_COUNT))
     assert sorted(Trigger) == list(range(TRIGGER_COUNT))

@@ -164,8 +164,10 @@ class OrderList:
     def remove(self, order: Order) -> None:
         """Take an order out; the others keep their sequence. Raises IndexError when it is not there."""
         at = self.first
-        while self.items[at].order_id != order.order_id:
+        while at < self.end and self.items[at].order_id != order.order_id:
             at += 1
+        if at == self.end:
+            raise IndexError(f"order {order.order_id} is not among these")
         if at == self.first:
             self.first = at + 1
             if self.first == self.end:
