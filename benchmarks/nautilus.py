@@ -272,17 +272,17 @@ class Ours:
                 seconds, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
             size = path.stat().st_size
         engine, position = session.engine, session.portfolio.holdings[0].position
-        if engine.faults:
-            raise RuntimeError(f"the engine reports {int(engine.faults)} faults")
+        if engine.orders.faults:
+            raise RuntimeError(f"the engine reports {int(engine.orders.faults)} faults")
         return {
             "seconds": seconds,
             "cpu_s": cpu_s,
             "decisions": int(session.clocks[0].decisions),
-            "requests": int(engine.requests),
-            "cancelled": int(engine.cancels_sent),
-            "placed": int(engine.requests - engine.cancels_sent),
+            "requests": int(engine.orders.requests),
+            "cancelled": int(engine.orders.cancels_sent),
+            "placed": int(engine.orders.requests - engine.orders.cancels_sent),
             "fills": int(position.fills),
-            "denied": int(engine.orders_denied),
+            "denied": int(engine.orders.denied),
             "position": self._tape.instruments[0].size_text(position.size),
             "journal_records": int(session.recorder.seq),
             "journal_mb": round(size / 1e6, 1),

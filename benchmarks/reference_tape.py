@@ -181,15 +181,15 @@ def end_state(session: Session, instrument: Instrument, steps: int) -> dict[str,
     balance = int(position.realized) - int(position.cost)
     return {
         "steps": steps,
-        "requests": int(session.engine.requests),
+        "requests": int(session.engine.orders.requests),
         "fills": int(position.fills),
         "position": instrument.size_text(position.size),
         "volume": instrument.size_text(position.volume),
         "value": instrument.money_text(position.traded),
         "balance": instrument.money_text(balance),
         "fee": instrument.money_text(int(position.fees) - int(position.rebates)),
-        "denied": int(session.engine.orders_denied),
-        "faults": int(session.engine.faults),
+        "denied": int(session.engine.orders.denied),
+        "faults": int(session.engine.orders.faults),
         "journal_records": int(session.recorder.seq),
     }
 

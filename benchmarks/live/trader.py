@@ -80,8 +80,8 @@ async def trade(url: str, key: str, folder: Path, triggers: str, changes: list[s
         "turn_p50_us": times.quantile_ns(0.5) / 1e3,
         "turn_p99_us": times.quantile_ns(0.99) / 1e3,
         "turn_p999_us": times.quantile_ns(0.999) / 1e3,
-        "orders_placed": int(live.session.engine.orders_placed),
-        "cancels_sent": int(live.session.engine.cancels_sent),
+        "orders_placed": int(live.session.engine.orders.placed),
+        "cancels_sent": int(live.session.engine.orders.cancels_sent),
         "stages": meter.report() if meter else None,
     }
     summary = await live.stop()

@@ -145,7 +145,7 @@ class Auditor:
         self.check()
 
     def forgotten(self, own: Account) -> bool:
-        return self.rig.engine.machine.find(own.request.order_id) is None
+        return self.rig.engine.orders.machine.find(own.request.order_id) is None
 
     def move(self, own: Account, trigger: int) -> None:
         assert (own.state, trigger) in TRANSITIONS, f"no step from {own.state} by {trigger}"
@@ -244,7 +244,7 @@ class Auditor:
     def check(self) -> None:
         rig = self.rig
         for order_id, own in self.orders.items():
-            found = rig.engine.machine.find(order_id)
+            found = rig.engine.orders.machine.find(order_id)
             if found is None:
                 assert own.state == ATTRIBUTED
             else:

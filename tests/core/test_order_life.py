@@ -72,7 +72,7 @@ def test_an_order_rests_fills_in_parts_is_topped_up_and_ends_attributed() -> Non
     desk = rig.desks[0]
     assert (desk.position.size, desk.open_buy, desk.orders.count) == (100, 0, 0)
     assert rig.risk.live_orders == 0
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 def test_a_lost_answer_makes_an_order_unknown_and_it_is_pursued_until_the_venue_says_what_became_of_it() -> None:
@@ -175,7 +175,7 @@ def test_a_cancel_that_crosses_a_fill_is_no_fault() -> None:
     rig.fill(T0 + 4 * MS, bid, 60)
     assert rig.state(bid.order_id) == ATTRIBUTED
     rig.answer(T0 + 5 * MS, bid.order_id, REFUSE_CANCEL, reasons.VENUE_NEVER_PLACED)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
     assert rig.desks[0].position.size == 100
 
 
@@ -191,7 +191,7 @@ def test_a_refused_cancel_before_the_fill_is_seen_is_unknown_until_it_comes() ->
     assert rig.state(bid.order_id) == ATTRIBUTED
     assert rig.holdings[0].unknown_orders == 0
     rig.answer(T0 + 5 * MS, bid.order_id, FILL_WHOLE)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 def test_the_word_that_an_order_is_filled_waits_for_its_fills() -> None:
@@ -255,7 +255,7 @@ def test_a_fill_before_the_acknowledgement_is_taken() -> None:
     rig.answer(T0 + 2 * MS, bid.order_id, ACKNOWLEDGE)
     assert rig.state(bid.order_id) == PARTIALLY_FILLED
     rig.until(T0 + 9 * S)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 def test_a_post_only_rejection_is_quoted_again_from_the_next_book_not_from_the_refuted_one() -> None:
@@ -270,7 +270,7 @@ def test_a_post_only_rejection_is_quoted_again_from_the_next_book_not_from_the_r
     rig.book(T0 + 20 * MS, 985, 50, 995, 50)
     (second,) = rig.asked.new()
     assert (second.kind, second.price) == ("place", 985)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 def test_after_a_rate_limit_no_new_quote_is_sent_for_a_second_while_cancels_go() -> None:
@@ -291,7 +291,7 @@ def test_after_a_rate_limit_no_new_quote_is_sent_for_a_second_while_cancels_go()
     rig.until(T0 + 1003 * MS)  # nothing happens at the market: the desk decides by itself
     (again,) = rig.asked.new()
     assert (again.kind, again.price) == ("place", 1000)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 def test_an_unchanged_quote_keeps_its_order_and_one_inside_the_tolerance_too() -> None:
@@ -375,7 +375,7 @@ def test_an_ended_order_that_the_venue_calls_open_is_a_fault_and_repeated_ends_a
     rig.answer(T0 + 3 * MS, bid.order_id, CONFIRM_CANCEL)
     for trigger in (CONFIRM_CANCEL, REFUSE_CANCEL, FIND_ABSENT, EXPIRE, FILL_WHOLE):
         rig.answer(T0 + 4 * MS, bid.order_id, trigger)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
     rig.answer(T0 + 5 * MS, bid.order_id, FIND_OPEN)
     assert rig.reasons(record.FAULT) == [reasons.UNEXPECTED_EVENT]
 
@@ -391,7 +391,7 @@ def test_every_slot_in_use_denies_instead_of_failing() -> None:
         sent += len(rig.asked.new("place"))
     assert sent == 1000  # the account's limit on open orders
     assert set(rig.reasons(record.DENY)) == {reasons.ORDER_COUNT}
-    assert rig.engine.orders_denied == 30 * 48 - 1000
+    assert rig.engine.orders.denied == 30 * 48 - 1000
 
 
 # -- decisions ------------------------------------------------------------------------------------------
@@ -489,9 +489,9 @@ def test_two_desks_may_not_cross_each_other() -> None:
     (bid,) = rig.asked.new()
     for price, denied in ((1004, True), (1005, True), (1006, False)):
         second.want = [Wanted(-1, price, 10)]
-        before = rig.engine.orders_denied
+        before = rig.engine.orders.denied
         rig.book(T0 + price * MS, 1000, 50 + price, 1010, 50)
-        assert (rig.engine.orders_denied > before) == denied
+        assert (rig.engine.orders.denied > before) == denied
     assert set(rig.reasons(record.DENY)) == {reasons.OWN_ORDERS_CROSS}
     # one whose cancel is on the way goes first and does not count
     rig.answer(T0 + 2 * S, bid.order_id, ACKNOWLEDGE)
@@ -632,7 +632,7 @@ def test_an_order_of_an_earlier_session_is_taken_over_as_it_stands_and_keeps_its
     rig.answer(T0 + 4 * MS, order_id, CONFIRM_CANCEL)
     assert rig.state(order_id) == ATTRIBUTED
     assert (desk.position.size, desk.open_buy, rig.risk.live_orders) == (30, 0, 1)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
     assert len(rig.records().of(record.ADOPT)) == 1
 
 
@@ -655,7 +655,7 @@ def test_no_two_orders_share_a_slot() -> None:
     free = 300  # beyond the slots that there are now
     assert rig.engine.adopt_order(T0 + 2 * MS, 9 << SEQ_SHIFT | free, 1000, 10, 1, 0, 17, 5)
     assert not rig.engine.adopt_order(T0 + 2 * MS, 8 << SEQ_SHIFT | free, 1000, 10, 1, 0, 17, 6)
-    machine = rig.engine.machine
+    machine = rig.engine.orders.machine
     given = [machine.take_order(0) for _ in range(600)]
     slots = [int(order.slot) for order in given if order is not None]
     assert len(set(slots)) == len(slots) == 600

@@ -282,7 +282,7 @@ def test_a_post_only_rejection_is_quoted_again_from_the_next_book() -> None:
     rig.book(T0 + 20 * MS, 985, 50, 995, 50)
     (second,) = rig.asked.new()
     assert (second.kind, second.price, second.time_in_force) == ("place", 985, POST_ONLY)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(0, 1010), (1000, 0), (1010, 1010), (1020, 1010), (0, 0)])

@@ -131,4 +131,4 @@ def test_a_day_of_one_desk() -> None:
     entries = rig.records().entries()
     placed = [entry for entry in entries if entry.kind in (record.SUBMIT, record.DENY)]
     assert len(routed_orders(entries)) == len(placed)
-    assert rig.engine.faults == 0
+    assert rig.engine.orders.faults == 0

@@ -37,7 +37,7 @@ def end_state(run: Backtest) -> EndState:
     factor = run.rig.instruments[0].notional_factor
     return EndState(
         int(run.market.steps),
-        int(run.rig.engine.requests),
+        int(run.rig.engine.orders.requests),
         int(position.fills),
         int(position.size),
         int(position.volume),
@@ -71,7 +71,7 @@ def test_the_end_state_is_the_oracles(seed: int, rows: int, chunk: int) -> None:
     assert position.fees == 0
     # the maker fee is a rebate of 0.5 bps on every fill, truncated at 10^-9
     assert 0 <= expected.value * factor * 50_000 // 10**9 - position.rebates < expected.fills
-    assert run.rig.engine.faults == 0
+    assert run.rig.engine.orders.faults == 0
 
 
 def test_a_users_strategy_and_any_chunking_give_the_same_bytes() -> None:

@@ -79,7 +79,7 @@ def test_requoting_faster_than_the_round_trip_ends_with_the_data(model: str) -> 
         rows.snapshot(T0 + at * 100 * MS, {1000: 50 + at % 2}, {1010: 50})
     run = a_backtest([Seat(strategy)], rows.packed(), model=model, policy=REQUOTE_ALWAYS).run()
     assert run.market.finished
-    assert run.rig.engine.requests > 400
+    assert run.rig.engine.orders.requests > 400
 
 
 @every_model

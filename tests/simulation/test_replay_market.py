@@ -129,7 +129,7 @@ def test_requoting_faster_than_the_round_trip_ends_with_the_data() -> None:
     strategy.want = [Wanted(1, 1000, 10), Wanted(-1, 1010, 10)]
     run = a_backtest([Seat(strategy)], still_market(2).packed(), policy=REQUOTE_ALWAYS).run()
     assert run.market.finished
-    assert run.rig.engine.requests > 1000
+    assert run.rig.engine.orders.requests > 1000
     assert strategy.seen[-1]["now_ns"] <= T0 + 2 * S + 20 * MS
 
 

@@ -314,7 +314,7 @@ class Rig:
         return self.gateway
 
     def order(self, order_id: int) -> Order:
-        order = self.engine.machine.find(order_id)
+        order = self.engine.orders.machine.find(order_id)
         assert order is not None
         return order
 

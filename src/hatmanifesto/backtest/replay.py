@@ -533,5 +533,5 @@ def state_of(outcome: Outcome) -> dict[str, Any]:
         "orders": orders,
         "positions": positions,
         "views": views,
-        "faults": int(session.engine.faults),
+        "faults": int(session.engine.orders.faults),
     }

@@ -92,7 +92,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             deposit=int(portfolio.deposit),
             peak_equity=int(portfolio.peak_equity),
             max_drawdown=int(portfolio.max_drawdown),
-            order_seq=int(session.engine.machine.order_seq),
+            order_seq=int(session.engine.orders.machine.order_seq),
             holdings=[PositionState.of(holding.position) for holding in portfolio.holdings],
             marks=[int(holding.mark_price) for holding in portfolio.holdings],
             desks=[PositionState.of(clock.desk.position) for clock in session.clocks],
@@ -115,7 +115,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         portfolio.deposit = self.deposit
         portfolio.peak_equity = self.peak_equity
         portfolio.max_drawdown = self.max_drawdown
-        session.engine.machine.order_seq = self.order_seq
+        session.engine.orders.machine.order_seq = self.order_seq
         for holding, state, mark in zip(portfolio.holdings, self.holdings, self.marks, strict=True):
             state.put_into(holding.position)
             holding.mark_price = mark

@@ -28,10 +28,10 @@ def closing_of(session: Session, end_ns: int | None = None) -> dict[str, Any]:
             for entry, holding in zip(session.plan.instruments, portfolio.holdings, strict=True)
         },
         "decisions": sum(int(clock.decisions) for clock in session.clocks),
-        "requests": int(engine.requests),
-        "orders_placed": int(engine.orders_placed),
-        "orders_denied": int(engine.orders_denied),
-        "cancels_sent": int(engine.cancels_sent),
-        "faults": int(engine.faults),
+        "requests": int(engine.orders.requests),
+        "orders_placed": int(engine.orders.placed),
+        "orders_denied": int(engine.orders.denied),
+        "cancels_sent": int(engine.orders.cancels_sent),
+        "faults": int(engine.orders.faults),
         "end_ns": int(engine.now) if end_ns is None else end_ns,
     }

@@ -178,7 +178,7 @@ class Reconciler:
         at_venue = {order.order_id for order in orders}
         still = set(_working(trader.session))
         for order_id in before:
-            order = trader.engine.machine.find(order_id)
+            order = trader.engine.orders.machine.find(order_id)
             if order is None or order_id not in still or order_id in at_venue:
                 continue
             report = await self.venue.order_report(trader.session_of(order_id), order_id, _purpose(order))
@@ -193,7 +193,7 @@ class Reconciler:
         """Settle what the adapter's own questions did not; absence counts once an order cannot arrive any more."""
         trader = self.trader
         for order_id in _in_states(trader.session, (UNKNOWN,)):
-            order = trader.engine.machine.find(order_id)
+            order = trader.engine.orders.machine.find(order_id)
             if order is None or (age_ns := trader.clock() - order.submitted_ns) < _PATIENCE_NS:
                 continue
             report = await self.venue.order_report(trader.session_of(order_id), order_id, _purpose(order))
@@ -222,7 +222,7 @@ def is_stray(order: VenueOrder, trader: Trader) -> bool:
         return False
     if order.session != trader.session_of(order.order_id):
         return True
-    kept = trader.engine.machine.find(order.order_id)
+    kept = trader.engine.orders.machine.find(order.order_id)
     return (kept is None or not kept.live()) and trader.clock() - order.placed_ns > _ENDED_GRACE_NS
 
 

@@ -110,7 +110,7 @@ class Trader(VenueListener):
 
     def _says_nothing_new(self, order_id: int, trigger: int) -> bool:
         """An answer and the order stream say the same; a question may be answered after its answer became known."""
-        order = self.engine.machine.find(order_id)
+        order = self.engine.orders.machine.find(order_id)
         if order is None or not order.live():
             return False
         state = int(order.state)
