@@ -80,6 +80,7 @@ class Engine(EngineInput):
             clock.router.attach(recorder)
             market = markets[clock.desk.holding.instrument.index]
             market.wanted |= clock.triggers
+            clock.desk.awaits_own_events = clock.triggers & OWN_EVENT != 0
             if clock.view.extras > 0:
                 market.add_range(clock.traded)
 
@@ -192,7 +193,7 @@ class Engine(EngineInput):
     ) -> None:
         self.now = now
         desk = self.orders.take_event(now, order_id, trigger, reason, exch_ts, venue_order_id)
-        if desk >= 0 and self.clocks[desk].triggers & OWN_EVENT:
+        if desk >= 0:
             self._own_event(self.clocks[desk], now)
 
     def on_fill(
@@ -212,7 +213,7 @@ class Engine(EngineInput):
         desk = self.orders.take_fill(now, order_id, instrument, side, price, size, fee, taker, exch_ts, trade_id)
         if desk >= 0:
             self._own_event(self.clocks[desk], now)
-        elif order_id < 0:
+        elif order_id < 0:  # forced by the venue: the desks that held the position are told
             for held in self.portfolio.holdings[instrument].desks:
                 self._own_event(self.clocks[held.index], now)
 

@@ -186,7 +186,7 @@ class OwnOrders:
     # -- in ---------------------------------------------------------------------------------------
 
     def take_event(self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64) -> i64:
-        """Take the venue's word on an order; return the desk whose order it moved, NOBODY when none did."""
+        """Take the venue's word on an order; return the desk that waits for such events, else NOBODY."""
         self.recorder.put_order_event(trigger, reason, now, order_id, exch_ts)
         if venue_order_id != 0:
             self.recorder.put2(VENUE_ID, 0, now, order_id, venue_order_id)
@@ -231,7 +231,7 @@ class OwnOrders:
         elif before == UNKNOWN:
             # found alive: the cancel must still be confirmed
             self._pursue(order, now)
-        return order.desk
+        return order.desk if desk.awaits_own_events else NOBODY
 
     def take_fill(
         self,
