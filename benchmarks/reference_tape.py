@@ -336,7 +336,7 @@ def report(measured: dict[str, Any], args: argparse.Namespace, tape: Path) -> di
         "build": build.mode(),
         "end_state": state,
         "journal": "every record packed and streamed to a file in memory; a thread beside chains and writes groups of"
-        " about 2 MiB. `on_disk` in median_s is the same to this machine's disk, `no_journal` packs and drops",
+        " about 4 MiB. `on_disk` in median_s is the same to this machine's disk, `no_journal` packs and drops",
         "runs": args.repeat,
         "median_s": {name: round(value, 4) for name, value in median.items()},
         "where_the_time_goes": {

@@ -29,11 +29,11 @@ from hatmanifesto.model.ports import RecordSink
 
 Mode = Literal["inline", "threaded"]
 Write = Callable[[int, list[bytes | memoryview]], int]
-THREADED_GROUP_BYTES: Final = 1 << 21
+THREADED_GROUP_BYTES: Final = 1 << 22
 """Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """While a threaded writer works: how long it waits for the interpreter before it asks the caller's thread for it."""
-QUEUED_GROUPS: Final = 4
+QUEUED_GROUPS: Final = 3
 """Groups that may wait for the writing thread before `append` waits for it: what a slow disk costs in memory."""
 SYNC_INTERVAL_S: Final = 0.2
 
