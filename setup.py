@@ -43,7 +43,8 @@ FLAGS += ["-finline-functions", *(f"--param={limit}" for limit in (
     "large-function-growth=1000", "large-function-insns=6000",
 ))]  # fmt: skip
 # Every checked index is a value of its own: made into loop variables they would fill the registers of the row loops.
-FLAGS += ["-fno-ivopts"]
+# Two words stored one by one and then loaded as one vector stall the processor.
+FLAGS += ["-fno-ivopts", "-fno-tree-vectorize"]
 # What the generated C leaves unsaid: an index is in range; what raises or frees is seldom called, and so are module
 # bodies and the entries for interpreted callers, which else take most of the room there is for inlining.
 IN_RANGE = re.compile(r"(= \(uint64_t\)\w+ < \(uint64_t\)\w+;\n\s*if \()(cpy_r_r\d+)\)")
