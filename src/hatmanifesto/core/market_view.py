@@ -68,6 +68,11 @@ class Top:
         self.size = size
         return True
 
+    def resize(self, size: i64) -> None:
+        """Take a new size at the same price, as `moved` does when it looks again."""
+        self.flow += (size - self.size) * self.side.side
+        self.size = size
+
 
 @final
 class TradedRange:
@@ -116,7 +121,6 @@ class MarketView:
         self.ranges: Final[list[TradedRange]] = []  # of those who ask for one
         self._pending: i64 = 0
         self._incomplete: bool = False  # a snapshot's or best prices' message is: the tops are not looked at yet
-        self._flow: i64 = 0
         self._top_bid: Final[Top] = Top(self.book.bids)
         self._top_ask: Final[Top] = Top(self.book.asks)
 
@@ -147,7 +151,6 @@ class MarketView:
         top_ask = self._top_ask
         bid_size = top_bid.size
         ask_size = top_ask.size
-        flow: i64 = 0
         # inside a message every row goes to `apply`: its last one must come there
         whole = self._pending == 0 and not self._incomplete
         while at < end and rows[at + clock_word] <= limit:
@@ -174,7 +177,6 @@ class MarketView:
                         grown = size - bid_size - ((ask_size - bid_size) & ask)
                         bid_size += grown & ~ask
                         ask_size += grown & ask
-                        flow += (grown ^ ask) - ask
                         if grown != 0 and wanted & BEST_CHANGED:
                             self.moved = BEST_CHANGED
                             break
@@ -187,8 +189,8 @@ class MarketView:
                 continue
             elif meta & INSTRUMENT_BITS != instrument:
                 break
-            top_bid.size = bid_size
-            top_ask.size = ask_size
+            top_bid.resize(bid_size)
+            top_ask.resize(ask_size)
             bits = self.apply(meta, price, rows[at + WORD_SIZE], rows[at])
             bid_size = top_bid.size
             ask_size = top_ask.size
@@ -203,9 +205,8 @@ class MarketView:
             low_step = asks.low - low
             best_step = asks.best - best
             whole = self._pending == 0 and not self._incomplete
-        top_bid.size = bid_size
-        top_ask.size = ask_size
-        self._flow += flow
+        top_bid.resize(bid_size)
+        top_ask.resize(ask_size)
         if last_depth >= 0:
             stamp = rows[last_depth]
             if stamp > self.book_ts_ns:
@@ -274,7 +275,7 @@ class MarketView:
 
     def order_flow_imbalance(self) -> i64:
         """Return the sum of order-flow imbalance so far, size units."""
-        return self._flow + self._top_bid.flow + self._top_ask.flow
+        return self._top_bid.flow + self._top_ask.flow
 
     def watch_own_prices(self, holding: Holding) -> None:
         """Note the best own prices, so that a trade through one of them is told."""

@@ -119,33 +119,11 @@ class OwnOrders:
         order.submitted_ns = now
         reason = self.risk.check(desk, now, quote.side, quote.price, size, quote.purpose)
         if reason != NONE:
-            self._deny(
-                order.order_id,
-                quote,
-                size,
-                reason,
-                now,
-                self.risk.value,
-                self.risk.limit,
-                instrument | desk.strategy << 8,
-            )
-            self.machine.deny(order)
-            self.machine.free_order(order)
+            self._refuse(order, quote, reason, now, self.risk.value, self.risk.limit)
             return
         reason = self.validator.check(desk, now, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only)
         if reason != NONE:
-            self._deny(
-                order.order_id,
-                quote,
-                size,
-                reason,
-                now,
-                self.validator.value,
-                self.validator.limit,
-                instrument | desk.strategy << 8,
-            )
-            self.machine.deny(order)
-            self.machine.free_order(order)
+            self._refuse(order, quote, reason, now, self.validator.value, self.validator.limit)
             return
         self.machine.submit(order)
         self.portfolio.add_order(order, desk)
@@ -159,6 +137,13 @@ class OwnOrders:
         self.gateway.place(
             now, order.order_id, instrument, quote.side, quote.price, size, quote.time_in_force, quote.reduce_only
         )
+
+    def _refuse(self, order: Order, quote: Quote, reason: i64, now: i64, value: i64, limit: i64) -> None:
+        """Deny an order that has its id already, and give its slot back."""
+        code = order.instrument | order.strategy << 8
+        self._deny(order.order_id, quote, order.size, reason, now, value, limit, code)
+        self.machine.deny(order)
+        self.machine.free_order(order)
 
     def _deny(
         self, order_id: i64, quote: Quote, size: i64, reason: i64, now: i64, value: i64, limit: i64, code: i64

@@ -296,7 +296,7 @@ class QueueMatcher(Matcher):
                     self.reject(now, order, reason)
                     return
         opposite = self.taken_asks if side > 0 else self.taken_bids
-        crosses = opposite.side.best >= 0 and (price - opposite.side.best_price()) * side >= 0
+        crosses = opposite.side.reaches(price)
         own_opposite = self.asks if side > 0 else self.bids
         if time_in_force == POST_ONLY:
             if crosses or own_opposite.best_key >= -price * side:
