@@ -18,7 +18,7 @@ from hatmanifesto.journal.reader import JournalReader
 from hatmanifesto.journal.repair import repair
 from hatmanifesto.journal.verify import verify
 from hatmanifesto.journal.writer import (
-    QUEUED_GROUPS,
+    GROUP_BUFFERS,
     JournalWriteError,
     JournalWriter,
     MemoryJournal,
@@ -152,7 +152,7 @@ def test_append_waits_when_the_disk_is_slow_and_order_is_kept(tmp_path: Path) ->
             gate.wait()
         return os.writev(descriptor, parts)
 
-    groups = pack_groups([[fill(n)] for n in range(QUEUED_GROUPS * 4)])
+    groups = pack_groups([[fill(n)] for n in range(GROUP_BUFFERS * 4)])
     writer = JournalWriter(tmp_path / "a", METADATA, mode="threaded", group_bytes=1, write=slow)
 
     def append_all() -> None:
@@ -163,7 +163,7 @@ def test_append_waits_when_the_disk_is_slow_and_order_is_kept(tmp_path: Path) ->
     done.start()
     time.sleep(0.05)
     assert done.is_alive()
-    assert writer.next_seq <= QUEUED_GROUPS + 3
+    assert writer.next_seq <= GROUP_BUFFERS
     gate.set()
     done.join()
     writer.close(0, {})

@@ -6,7 +6,6 @@ import os
 import queue
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -33,8 +32,9 @@ THREADED_GROUP_BYTES: Final = 1 << 22
 """Records that a threaded writer gathers into a group: fewer, larger ones cost the caller's thread less."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """While a threaded writer works: how long it waits for the interpreter before it asks the caller's thread for it."""
-QUEUED_GROUPS: Final = 3
-"""Groups that may wait for the writing thread before `append` waits for it: what a slow disk costs in memory."""
+GROUP_BUFFERS: Final = 5
+"""Groups that a threaded writer holds at most, in hand, waiting and being written: what a slow disk costs in memory.
+With all of them in use `append` waits for the writing thread."""
 SYNC_INTERVAL_S: Final = 0.2
 
 
@@ -46,11 +46,11 @@ class _Gathered:
     """Appends that become one group: copied into a buffer that is used again, so that the caller's own memory is
     free at once and stays in the processor's cache."""
 
-    def __init__(self, first_seq: int, buffer: bytearray) -> None:
-        self.first_seq = first_seq
+    def __init__(self, size: int) -> None:
+        self.first_seq = 0
         self.records = 0
         self.used = 0
-        self.buffer = buffer
+        self.buffer = memoryview(bytearray(size))  # a view takes another's bytes without a copy between
 
 
 class JournalWriter(RecordSink):
@@ -137,9 +137,12 @@ class JournalWriter(RecordSink):
         self._open = True
         self.next_seq = next_seq
         self.mode: Mode = mode
-        self._queue: queue.Queue[_Gathered | None] = queue.Queue(QUEUED_GROUPS)
-        self._gathered = _Gathered(next_seq, bytearray(self._group_bytes if mode == "threaded" else 0))
-        self._spare: deque[bytearray] = deque()  # appended to by one thread, taken from by the other
+        # a get or put of these asks for the interpreter once, of a queue.Queue several times
+        self._full: queue.SimpleQueue[_Gathered | None] = queue.SimpleQueue()
+        self._spare: queue.SimpleQueue[_Gathered] = queue.SimpleQueue()
+        self._buffers = 1
+        self._gathered = _Gathered(self._group_bytes if mode == "threaded" else 0)
+        self._gathered.first_seq = next_seq
         self._stop = threading.Event()
         self._dirty = False
         self._thread: threading.Thread | None = None
@@ -176,7 +179,7 @@ class JournalWriter(RecordSink):
         if gathered.used + size > len(gathered.buffer):
             gathered = self._hand_over()
             if size > len(gathered.buffer):
-                gathered.buffer = bytearray(size)
+                gathered.buffer = memoryview(bytearray(size))
         gathered.buffer[gathered.used : gathered.used + size] = payload
         gathered.used += size
         gathered.records += count
@@ -187,9 +190,13 @@ class JournalWriter(RecordSink):
     def _hand_over(self) -> _Gathered:
         """Give what is gathered to the writing thread and start anew with a buffer that it has finished with."""
         if self._gathered.records:
-            self._queue.put(self._gathered)
-            buffer = self._spare.popleft() if self._spare else bytearray(self._group_bytes)
-            self._gathered = _Gathered(self.next_seq, buffer)
+            self._full.put(self._gathered)
+            if self._spare.empty() and self._buffers < GROUP_BUFFERS:
+                self._buffers += 1
+                self._gathered = _Gathered(self._group_bytes)
+            else:
+                self._gathered = self._spare.get()
+            self._gathered.first_seq = self.next_seq
         return self._gathered
 
     def append_blob(self, kind: int, ts_ns: int, payload: bytes, aux: int = 0) -> int:
@@ -223,7 +230,7 @@ class JournalWriter(RecordSink):
         if self._thread is not None:
             if self.mode == "threaded":
                 self._hand_over()
-                self._queue.put(None)
+                self._full.put(None)
             self._thread.join()
         if self.mode == "threaded":
             sys.setswitchinterval(self._switch_interval_s)
@@ -274,15 +281,12 @@ class JournalWriter(RecordSink):
         return self._error
 
     def _drain(self) -> None:
-        while (gathered := self._queue.get()) is not None:
+        while (gathered := self._full.get()) is not None:
             if self._error is None:  # after an error groups are only taken, or append would wait for ever
                 with contextlib.suppress(JournalWriteError):
-                    self._append_gathered(gathered)
-
-    def _append_gathered(self, gathered: _Gathered) -> None:
-        with memoryview(gathered.buffer)[: gathered.used] as whole:
-            self._append_group(gathered.first_seq, gathered.records, whole)
-        self._spare.append(gathered.buffer)
+                    self._append_group(gathered.first_seq, gathered.records, gathered.buffer[: gathered.used])
+            gathered.records = gathered.used = 0
+            self._spare.put(gathered)
 
     def _sync_often(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
