@@ -184,7 +184,7 @@ class Clearing(VenueAccount):
             size = leg.position.size
             amount = self.account.apply_funding(instrument)
             self.funding_payments += 1
-            message = self.responses.send(now + self.latency.response_ns(now), FUNDED, 0)
+            message = self.responses.send(self.latency.at_engine_ns(now), FUNDED, 0)
             message.instrument = instrument
             message.fee = amount
             message.price = leg.oracle_price
@@ -282,7 +282,7 @@ class Clearing(VenueAccount):
         matcher.position += side * size
         matcher.trade_id += 1
         matcher.fills += 1
-        message = self.responses.send(now + self.latency.response_ns(now), FILLED, order_id)
+        message = self.responses.send(self.latency.at_engine_ns(now), FILLED, order_id)
         message.instrument = instrument
         message.side = side
         message.price = price

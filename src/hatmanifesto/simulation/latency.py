@@ -12,6 +12,8 @@ from mypy_extensions import i64
 from hatmanifesto.simulation.chance import Chance
 from hatmanifesto.simulation.queue_probability import ONE, log2, scaled_exp2
 
+VARIES: Final = -1
+"""A latency that is not always the same."""
 _LONGEST_LOG2: Final = 45 * ONE
 """No latency is drawn beyond ten hours."""
 _Z_99: Final = 2_497_893_533
@@ -19,7 +21,27 @@ _Z_99: Final = 2_497_893_533
 
 
 class OrderLatency:
-    """Order entry and response latency in nanoseconds at a moment of the tape."""
+    """Order entry and response latency in nanoseconds at a moment of the tape.
+
+    One that never changes is also kept in `steady_entry_ns` and `steady_response_ns`, which saves a call a message.
+    """
+
+    steady_entry_ns: i64 = VARIES
+    steady_response_ns: i64 = VARIES
+
+    @final
+    def at_venue_ns(self, now: i64) -> i64:
+        """Return when a request sent now reaches the matching engine."""
+        if self.steady_entry_ns != VARIES:
+            return now + self.steady_entry_ns
+        return now + self.entry_ns(now)
+
+    @final
+    def at_engine_ns(self, now: i64) -> i64:
+        """Return when an answer given by the matching engine now is received."""
+        if self.steady_response_ns != VARIES:
+            return now + self.steady_response_ns
+        return now + self.response_ns(now)
 
     @abstractmethod
     def entry_ns(self, now: i64) -> i64:
@@ -37,14 +59,14 @@ class ConstantLatency(OrderLatency):
     def __init__(self, entry_ns: int, response_ns: int) -> None:
         if entry_ns < 0 or response_ns < 0:
             raise ValueError(f"latencies must not be negative, got {entry_ns} and {response_ns} ns")
-        self._entry: Final[i64] = entry_ns
-        self._response: Final[i64] = response_ns
+        self.steady_entry_ns = entry_ns
+        self.steady_response_ns = response_ns
 
     def entry_ns(self, now: i64) -> i64:
-        return self._entry
+        return self.steady_entry_ns
 
     def response_ns(self, now: i64) -> i64:
-        return self._response
+        return self.steady_response_ns
 
 
 @final

@@ -302,7 +302,7 @@ class Matcher:
 
     def answer(self, now: i64, order_id: i64, trigger: i64, reason: i64) -> None:
         """Send an order event back."""
-        message = self.responses.send(now + self.latency.response_ns(now), EVENT, order_id)
+        message = self.responses.send(self.latency.at_engine_ns(now), EVENT, order_id)
         message.trigger = trigger
         message.reason = reason
         message.exch_ts = now
@@ -331,7 +331,7 @@ class Matcher:
             )
         else:
             fee = account.charge(instrument.index, order.side, price, size, taker, now)
-        message = self.responses.send(now + self.latency.response_ns(now), FILLED, order.order_id)
+        message = self.responses.send(self.latency.at_engine_ns(now), FILLED, order.order_id)
         message.instrument = instrument.index
         message.side = order.side
         message.price = price

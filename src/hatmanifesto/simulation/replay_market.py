@@ -103,7 +103,7 @@ class ReplayMarket(OrderGateway):
         time_in_force: i64,
         reduce_only: bool,
     ) -> None:
-        message = self.requests.send(now + self.latency.entry_ns(now), PLACE, order_id)
+        message = self.requests.send(self.latency.at_venue_ns(now), PLACE, order_id)
         message.instrument = instrument
         message.side = side
         message.price = price
@@ -112,10 +112,10 @@ class ReplayMarket(OrderGateway):
         message.reduce_only = reduce_only
 
     def cancel(self, now: i64, order_id: i64, instrument: i64) -> None:
-        self.requests.send(now + self.latency.entry_ns(now), CANCEL, order_id).instrument = instrument
+        self.requests.send(self.latency.at_venue_ns(now), CANCEL, order_id).instrument = instrument
 
     def query(self, now: i64, order_id: i64, instrument: i64) -> None:
-        self.requests.send(now + self.latency.entry_ns(now), QUERY, order_id).instrument = instrument
+        self.requests.send(self.latency.at_venue_ns(now), QUERY, order_id).instrument = instrument
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class ReplayMarket(OrderGateway):
                 receiver.look()
             elif responses.next_ns == local:
                 while responses.next_ns == local:
-                    self._deliver(engine)
+                    self._deliver(local, responses, engine)
             else:
                 self.steps += 1
                 engine.on_timer(local)
@@ -183,12 +183,14 @@ class ReplayMarket(OrderGateway):
                 )
                 exchange.look()
             elif due < until_ns and due < responses.next_ns and exchange.next_ns != NEVER:
-                self._take_request(due)
+                # those sent together arrive together
+                while requests.next_ns == due < responses.next_ns:
+                    self._take_request(due, requests)
             else:
                 return
 
-    def _take_request(self, now: i64) -> None:
-        message = self.requests.take()
+    def _take_request(self, now: i64, requests: Line) -> None:
+        message = requests.take()
         matcher = self.matchers[message.instrument]
         if message.kind == PLACE:
             matcher.arrive(
@@ -205,9 +207,8 @@ class ReplayMarket(OrderGateway):
         else:
             matcher.query(now, message.order_id)
 
-    def _deliver(self, engine: EngineInput) -> None:
-        message = self.responses.take()
-        now = message.arrival_ns
+    def _deliver(self, now: i64, responses: Line, engine: EngineInput) -> None:
+        message = responses.take()
         if message.kind == EVENT:
             engine.on_order_event(now, message.order_id, message.trigger, message.reason, message.exch_ts, 0)
             return

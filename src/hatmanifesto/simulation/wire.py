@@ -20,7 +20,7 @@ class Message:
     """One request or answer; which fields count depends on `kind`. Reused once it was delivered."""
 
     def __init__(self) -> None:
-        self.arrival_ns: i64 = 0
+        self.arrival_ns: i64 = NEVER  # while it waits for nothing
         self.kind: i64 = 0
         self.order_id: i64 = 0
         self.instrument: i64 = 0
@@ -36,32 +36,35 @@ class Message:
         self.taker: bool = False
         self.trade_id: i64 = 0
         self.rate: i64 = 0
+        self.next: Message = self
 
 
 @final
 class Line:
-    """A first-in-first-out line of messages; `next_ns` is the head's arrival, NEVER when it is empty."""
+    """A first-in-first-out line of messages; `next_ns` is the head's arrival, NEVER when it is empty.
+
+    A ring of messages that are used again: those on the line from the head on, then those that are free.
+    """
 
     def __init__(self) -> None:
-        self._ring: Final[list[Message]] = [Message() for _ in range(16)]
-        self._mask: i64 = 15
-        self._head: i64 = 0
-        self._count: i64 = 0
+        self._head: Message = Message()
+        self._free: Message = self._head
         self._last_ns: i64 = 0
         self.next_ns: i64 = NEVER
+        for _ in range(15):
+            self._lengthen(self._free)
 
     def send(self, arrival_ns: i64, kind: i64, order_id: i64) -> Message:
         """Put a message on the line, behind the one before it, and return it to be filled in."""
-        if self._count > self._mask:
-            self._grow()
+        message = self._free
+        if message.next is self._head:
+            self._lengthen(message)
+        self._free = message.next
         if arrival_ns < self._last_ns:
             arrival_ns = self._last_ns
         self._last_ns = arrival_ns
-        if self._count == 0:
+        if self.next_ns == NEVER:
             self.next_ns = arrival_ns
-        at = (self._head + self._count) & self._mask
-        message = self._ring[at]
-        self._count += 1
         message.arrival_ns = arrival_ns
         message.kind = kind
         message.order_id = order_id
@@ -69,19 +72,14 @@ class Line:
 
     def take(self) -> Message:
         """Take the head off the line; it stays valid until the line has gone round once."""
-        message = self._ring[self._head]
-        self._head = (self._head + 1) & self._mask
-        self._count -= 1
-        if self._count > 0:
-            self.next_ns = self._ring[self._head].arrival_ns
-        else:
-            self.next_ns = NEVER
+        message = self._head
+        self._head = message.next
+        self.next_ns = self._head.arrival_ns
+        message.arrival_ns = NEVER
         return message
 
-    def _grow(self) -> None:
-        ring = self._ring
-        waiting = [ring[(self._head + at) & self._mask] for at in range(self._count)]
-        ring[:] = waiting
-        ring.extend([Message() for _ in waiting])
-        self._head = 0
-        self._mask = len(ring) - 1
+    def _lengthen(self, message: Message) -> None:
+        """Put one more into the ring behind a free one."""
+        more = Message()
+        more.next = message.next
+        message.next = more
