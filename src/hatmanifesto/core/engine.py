@@ -39,7 +39,9 @@ from hatmanifesto.model.record import (
     ADJUSTED,
     CONTEXT,
     EQUITY,
+    FILL,
     FUNDING_PAYMENT,
+    VENUE_ID,
 )
 
 
@@ -80,7 +82,9 @@ class Engine(EngineInput):
             clock.router.attach(recorder)
             market = markets[clock.desk.holding.instrument.index]
             market.wanted |= clock.triggers
-            clock.desk.awaits_own_events = clock.triggers & OWN_EVENT != 0
+            if clock.triggers & OWN_EVENT:
+                clock.desk.awaits_own_events = True
+                self.orders.awaited = True
             if clock.view.extras > 0:
                 market.add_range(clock.traded)
 
@@ -192,7 +196,10 @@ class Engine(EngineInput):
         self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64
     ) -> None:
         self.now = now
-        desk = self.orders.take_event(now, order_id, trigger, reason, exch_ts, venue_order_id)
+        self.recorder.put_order_event(trigger, reason, now, order_id, exch_ts)
+        if venue_order_id != 0:
+            self.recorder.put2(VENUE_ID, 0, now, order_id, venue_order_id)
+        desk = self.orders.take_event(now, order_id, trigger, reason, exch_ts)
         if desk >= 0:
             self._own_event(self.clocks[desk], now)
 
@@ -210,7 +217,10 @@ class Engine(EngineInput):
         trade_id: i64,
     ) -> None:
         self.now = now
-        desk = self.orders.take_fill(now, order_id, instrument, side, price, size, fee, taker, exch_ts, trade_id)
+        self.recorder.put7(
+            FILL, (1 if taker else 0) | instrument << 8, now, order_id, price, size, fee, exch_ts, trade_id, side
+        )
+        desk = self.orders.take_fill(now, order_id, instrument, side, price, size, fee, taker)
         if desk >= 0:
             self._own_event(self.clocks[desk], now)
         elif order_id < 0:  # forced by the venue: the desks that held the position are told

@@ -58,10 +58,8 @@ from hatmanifesto.model.record import ADOPT as ADOPT_RECORD
 from hatmanifesto.model.record import (
     DENY,
     FAULT,
-    FILL,
     QUERY,
     TIMEOUT,
-    VENUE_ID,
 )
 
 RATE_LIMIT_PAUSE_NS: Final = 1_000_000_000
@@ -72,7 +70,10 @@ NOBODY: Final = -1
 
 @final
 class OwnOrders:
-    """Risk manager, API validator, state machine and portfolio around every own order. Everything is journaled."""
+    """Risk manager, API validator, state machine and portfolio around every own order.
+
+    What goes out is journaled here; what comes in was journaled by the engine before.
+    """
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class OwnOrders:
         self.denied: i64 = 0
         self.cancels_sent: i64 = 0
         self.faults: i64 = 0
+        self.awaited: bool = False  # whether any desk decides when one of its orders moves
         for desk in portfolio.desks:
             self.machine.watch(desk.orders)
 
@@ -170,21 +172,19 @@ class OwnOrders:
 
     # -- in ---------------------------------------------------------------------------------------
 
-    def take_event(self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64, venue_order_id: i64) -> i64:
+    def take_event(self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64) -> i64:
         """Take the venue's word on an order; return the desk that waits for such events, else NOBODY."""
-        self.recorder.put_order_event(trigger, reason, now, order_id, exch_ts)
-        if venue_order_id != 0:
-            self.recorder.put2(VENUE_ID, 0, now, order_id, venue_order_id)
-        found = self.machine.find(order_id)
         if trigger < 0 or trigger >= TRIGGER_COUNT or (VENUE_BITS >> trigger) & 1 == 0:
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, NO_STATE)
             return NOBODY
-        if found is None or not found.live():
-            # what crossed with the order's end says nothing new; but alive it must not be
-            if trigger == FIND_OPEN:
-                self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
+        found = self.machine.find(order_id)
+        if found is None:
+            self._heard_of_ended(now, order_id, trigger)
             return NOBODY
         order: Order = found
+        if not order.live():
+            self._heard_of_ended(now, order_id, trigger)
+            return NOBODY
         if trigger == FILL_WHOLE:
             # only fills fill: the word that it is filled makes us wait for them, and ask again
             if order.deadline_ns == 0:
@@ -195,16 +195,15 @@ class OwnOrders:
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, before)
             return NOBODY
         state = order.state
-        desk = self.portfolio.desks[order.desk]
         if before == UNKNOWN or state == UNKNOWN:
-            self._account_unknown(order, before, desk.holding)
+            self._account_unknown(order, before, self.portfolio.desks[order.desk].holding)
         if trigger == REJECT:
             if reason == VENUE_POST_ONLY:
-                desk.note_crossed(order.side, exch_ts)
+                self.portfolio.desks[order.desk].note_crossed(order.side, exch_ts)
             elif reason == VENUE_RATE_LIMIT:
-                desk.quiet_until_ns = now + RATE_LIMIT_PAUSE_NS
+                self.portfolio.desks[order.desk].quiet_until_ns = now + RATE_LIMIT_PAUSE_NS
         if self.machine.is_done(order):
-            self._finish(order, desk)
+            self._finish(order, self.portfolio.desks[order.desk])
         elif state == UNKNOWN:
             # the venue does not know it, yet its end has not been seen: ask, and ask again later
             self.recorder.put1(QUERY, 0, now, order_id)
@@ -216,7 +215,14 @@ class OwnOrders:
         elif before == UNKNOWN:
             # found alive: the cancel must still be confirmed
             self._pursue(order, now)
-        return order.desk if desk.awaits_own_events else NOBODY
+        if self.awaited and self.portfolio.desks[order.desk].awaits_own_events:
+            return order.desk
+        return NOBODY  # not as one expression, which would make an object of the number
+
+    def _heard_of_ended(self, now: i64, order_id: i64, trigger: i64) -> None:
+        """What crossed with an order's end says nothing new; but alive it must not be."""
+        if trigger == FIND_OPEN:
+            self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
 
     def take_fill(
         self,
@@ -228,13 +234,8 @@ class OwnOrders:
         size: i64,
         fee: i64,
         taker: bool,
-        exch_ts: i64,
-        trade_id: i64,
     ) -> i64:
         """Book a fill; return the desk whose order it filled, NOBODY when it has none or was forced by the venue."""
-        self.recorder.put7(
-            FILL, (1 if taker else 0) | instrument << 8, now, order_id, price, size, fee, exch_ts, trade_id, side
-        )
         holding = self.portfolio.holdings[instrument]
         holding.position.apply_fill(side, price, size, fee, taker)
         found = self.machine.find(order_id)

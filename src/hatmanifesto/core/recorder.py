@@ -59,7 +59,6 @@ class Recorder:
     def __init__(self, sink: RecordSink, first_seq: i64 = 0) -> None:
         self.sink: Final[RecordSink] = sink
         self.seq: i64 = first_seq
-        self._seq_term: i64 = (first_seq & CHECK_MASK) * SEQ_FACTOR & CHECK_MASK
         self._group_seq: i64 = first_seq
         self._at: i64 = 0
         # of the last record and of the last order event in the buffer: what short forms leave out
@@ -88,7 +87,6 @@ class Recorder:
         self.flush()
         first = int(self.seq)
         self.seq += 1
-        self._seq_term = (self._seq_term + SEQ_FACTOR) & CHECK_MASK
         self._group_seq = self.seq
         self.sink.append(first, 1, payload)
 
@@ -103,8 +101,7 @@ class Recorder:
         `total` is the sum of their low bits times their factors, `high` their exclusive or.
         """
         head |= count << 8
-        total += (head & CHECK_MASK) * _F0 + high_bits(head ^ high) * HIGH_FACTOR + self._seq_term
-        self._seq_term = (self._seq_term + SEQ_FACTOR) & CHECK_MASK
+        total += (head & CHECK_MASK) * _F0 + high_bits(head ^ high) * HIGH_FACTOR + (self.seq & CHECK_MASK) * SEQ_FACTOR
         self._at = at + count
         self.seq += 1
         return head | (total & CHECK_MASK) << 32
