@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ account = "{account}"
 [trading]
 guard_timeout = "10s"
 checkpoint_interval = "10s"
+dead_mans_switch = "10min" # the orders outlive the rewriting of the journal
 """
 STRATEGY: Final = """
 [strategies.ladder{number}]
@@ -157,14 +159,10 @@ def lengthen(path: Path, records: int, behind: int) -> tuple[int, int]:
     tail = sum(group.records for group in groups[last + 1 :])
     longer = path.with_suffix(".longer")
     with JournalWriter(longer, metadata, session=session) as writer:
-        for group in groups[:3]:
-            append(writer, group)
-        for group in filler(views, records - own - max(0, behind - tail)):
-            append(writer, group)
-        for group in groups[3:]:
-            append(writer, group)
-        for group in filler(views, behind - tail):
-            append(writer, group)
+        append(writer, groups[:3])
+        append(writer, filler(views, records - own - max(0, behind - tail)))
+        append(writer, groups[3:])
+        append(writer, filler(views, behind - tail))
         made = writer.next_seq
     longer.replace(path)
     return made, max(behind, tail)
@@ -189,13 +187,19 @@ def filler(views: list[Group], records: int) -> Iterator[Group]:
         at += 1
 
 
-def append(writer: JournalWriter, group: Group) -> None:
-    """Append a group's records at their new place."""
-    batch = split([group])
-    words = batch.words.copy()
-    seqs = np.arange(writer.next_seq, writer.next_seq + group.records)
-    words[batch.starts] = (words[batch.starts] & record.HEADER_LOW) | checks(words, batch.starts, seqs) << 32
-    writer.append(writer.next_seq, group.records, words.tobytes())
+def append(writer: JournalWriter, groups: Iterable[Group]) -> None:
+    """Append groups of records at their new places."""
+    left = iter(groups)
+    while some := list(islice(left, 10_000)):
+        batch = split(some)
+        words = batch.words.copy()
+        seqs = np.arange(writer.next_seq, writer.next_seq + len(batch.starts))
+        words[batch.starts] = (words[batch.starts] & record.HEADER_LOW) | checks(words, batch.starts, seqs) << 32
+        payload = memoryview(words).cast("B")
+        at = 0
+        for group in some:
+            writer.append(writer.next_seq, group.records, payload[at : at + len(group.payload)])
+            at += len(group.payload)
 
 
 def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
