@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 UP_S = 60.0
-_LINE = re.compile(r'\{"(ready|done|url)".*\}')
+_TOLD = re.compile(r'\{"(ready|done|url)"')
 TRIGGERS = {"quote": '["best_changed"]', "requote": ""}
 POLLING = " polling"
 """The ending of a kind whose trader polls."""
@@ -63,14 +63,14 @@ class Process:
         patience = threading.Timer(2 * UP_S, self.child.kill)
         patience.start()
         try:
-            # the SDK's threads print words of their own, in front of ours too
-            while (text := self.child.stdout.readline()) and not (found := _LINE.search(text)):
+            # the SDK's threads print words of their own, before and behind ours in the same line
+            while (text := self.child.stdout.readline()) and not (found := _TOLD.search(text)):
                 pass
         finally:
             patience.cancel()
         if not text or not found:
             raise SystemExit(f"a process of the benchmark ended early, exit code {self.child.wait()}; see above")
-        told: dict[str, Any] = json.loads(found[0])
+        told: dict[str, Any] = json.JSONDecoder().raw_decode(text, found.start())[0]
         return told
 
     def stop(self) -> dict[str, Any]:
