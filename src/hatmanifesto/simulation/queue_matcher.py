@@ -241,7 +241,9 @@ class QueueMatcher(Matcher):
                 self.remove(order, FILL_WHOLE)
             self.fill(now, order, order.price, size, False)
         self._drop_reduce_only(now)
-        return size if size > 0 else 0
+        if size > 0:
+            return size
+        return 0
 
     def sweep(self, now: i64, order_id: i64, side: i64, size: i64, price: i64) -> None:
         order = RestingOrder()

@@ -47,7 +47,7 @@ class TokenBucket:
     def take(self) -> None:
         """Use a token; what must be done anyway uses what is left and never less than nothing."""
         if self.per_minute >= 0:
-            self.credit_ns = self.credit_ns - self.cost_ns if self.credit_ns >= self.cost_ns else 0
+            self.credit_ns -= self.cost_ns if self.credit_ns >= self.cost_ns else self.credit_ns
 
 
 @final
