@@ -32,6 +32,7 @@ from hatmanifesto.trading.reconciliation import Reconciled
 from hatmanifesto.trading.recovery import LastSession, carry_over, find_last
 from hatmanifesto.trading.seen import KEPT, Booked
 from hatmanifesto.trading.session import JOURNALS, LiveSession, Watch
+from hatmanifesto.venues.port import Trust
 from support.local_venue import Faults, LocalExchange, LocalVenue
 from support.virtual_time import VirtualLoop, run_virtually
 from trading.test_crashes import BEGIN_NS, draft, instruments
@@ -460,3 +461,26 @@ def test_seeds_of_crash_runs_cover_every_fault() -> None:
     assert seen == set(told[0])
     assert sum(one["adopt"] for one in told) > 100
     assert sum(not one["adopt"] for one in told) > 20
+
+
+def test_a_start_is_no_fault_and_a_feed_that_is_lost_is_one(tmp_path: Path) -> None:
+    loop = VirtualLoop(BEGIN_NS)
+    local = LocalExchange(loop, 1, instruments())
+    session = LiveSession(draft(), tmp_path, LocalVenue(local, Faults(), 1), loop.now_ns, watch=Watch())
+
+    async def story() -> None:
+        market = loop.create_task(local.run())
+        await session.start()
+        trader = session.trader
+        trader.on_notice(loop.now_ns(), "connected", {"source": 1})
+        assert trader.faults == {}
+        for why in ("a gap", "a gap still"):
+            trader.on_trust(loop.now_ns(), 0, Trust.SYNCING, why)
+        assert trader.faults == {"feed_untrusted": 1}
+        trader.on_trust(loop.now_ns(), 0, Trust.LIVE, "")
+        trader.on_notice(loop.now_ns(), "disconnected", {"source": 1, "why": "reset"})
+        assert trader.faults == {"feed_untrusted": 1, "disconnected": 1}
+        await session.stop()
+        market.cancel()
+
+    run_virtually(story(), loop)

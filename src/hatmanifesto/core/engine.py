@@ -83,7 +83,6 @@ class Engine(EngineInput):
             market = markets[clock.desk.holding.instrument.index]
             market.wanted |= clock.triggers
             if clock.triggers & OWN_EVENT:
-                clock.desk.awaits_own_events = True
                 self.orders.awaited = True
             if clock.view.extras > 0:
                 market.add_range(clock.traded)
@@ -284,8 +283,8 @@ class Engine(EngineInput):
     def cancel_order(self, now: i64, order_id: i64, reason: i64 = CANCEL_OPERATOR) -> bool:
         """Cancel one order; False when it is not working or is being cancelled already."""
         self.now = now
-        order = self.orders.machine.find(order_id)
-        if order is None or not order.live():
+        order = self.orders.machine.find_live(order_id)
+        if order is None:
             return False
         before = order.cancels_sent
         self.orders.cancel(order, now, reason)

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from hatmanifesto.core.portfolio import Desk
 from hatmanifesto.core.recorder import Recorder
-from hatmanifesto.core.strategy import Quote, Quotes
+from hatmanifesto.core.strategy import Quotes
 from hatmanifesto.model.order import IMMEDIATE_OR_CANCEL, POST_ONLY, Order, OrderList
 from hatmanifesto.model.order_state import CANCEL_PENDING, OPEN, PARTIALLY_FILLED
 from hatmanifesto.model.ports import NEVER
@@ -55,17 +55,12 @@ class RequoteRouter(MakerRouter):
     def plan(self, desk: Desk, quotes: Quotes) -> Quotes:
         self.cancels.clear()
         for at in range(desk.orders.first, desk.orders.end):
-            self._withdraw(desk.orders.items[at])
+            state = desk.orders.items[at].state
+            if state == OPEN or state == PARTIALLY_FILLED:
+                self.cancels.append(desk.orders.items[at])
         for at in range(quotes.count):
-            self._renew(quotes.items[at])
+            quotes.items[at].place_size = quotes.items[at].size
         return quotes
-
-    def _withdraw(self, order: Order) -> None:
-        if order.state == OPEN or order.state == PARTIALLY_FILLED:
-            self.cancels.append(order)
-
-    def _renew(self, quote: Quote) -> None:
-        quote.place_size = quote.size
 
 
 @final

@@ -35,8 +35,6 @@ OPERATOR: Final = 16
 TRIGGER_NAMES: Final = {1: "best_changed", 2: "traded_through", 4: "own_event", 8: "timer", 16: "operator"}
 
 FAR_ABOVE: Final = (1 << 62) - 1
-_NO_ROW: Final = -1
-"""What the masked word of no row is equal to."""
 
 
 @final
@@ -154,12 +152,11 @@ class MarketView:
         bid_size = top_bid.size
         ask_size = top_ask.size
         # inside a message every row goes to `apply`: its last one must come there
-        if self._pending != 0 or self._incomplete:
-            depth_of_ours = trade_of_ours = _NO_ROW
+        whole = self._pending == 0 and not self._incomplete
         while at < end and rows[at + clock_word] <= limit:
             meta = rows[at + WORD_META]
             price = rows[at + WORD_PRICE]
-            if meta & WHOLE_ROW_BITS == depth_of_ours:
+            if whole and meta & WHOLE_ROW_BITS == depth_of_ours:
                 # 0 for a bid, all bits for an ask
                 ask = -((meta >> SELL_SHIFT) & 1)
                 key = (price ^ ask) - ask
@@ -184,7 +181,7 @@ class MarketView:
                             self.moved = BEST_CHANGED
                             break
                         continue
-            elif meta & WHOLE_ROW_BITS == trade_of_ours:
+            elif whole and meta & WHOLE_ROW_BITS == trade_of_ours:
                 at += ROW_WORDS
                 if self._print(meta, price, rows[at - ROW_WORDS + WORD_SIZE]) & wanted:
                     self.moved = TRADED_THROUGH
@@ -207,10 +204,7 @@ class MarketView:
             origin_step = asks.origin - origin
             low_step = asks.low - low
             best_step = asks.best - best
-            depth_of_ours = trade_of_ours = _NO_ROW
-            if self._pending == 0 and not self._incomplete:
-                depth_of_ours = instrument | DEPTH
-                trade_of_ours = instrument | TRADE
+            whole = self._pending == 0 and not self._incomplete
         top_bid.resize(bid_size)
         top_ask.resize(ask_size)
         if last_depth >= 0:

@@ -72,7 +72,8 @@ NOBODY: Final = -1
 class OwnOrders:
     """Risk manager, API validator, state machine and portfolio around every own order.
 
-    What goes out is journaled here; what comes in was journaled by the engine before.
+    The venue's word on an order, and its fills, the engine has journaled before they come here; all else is journaled
+    here.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class OwnOrders:
         self.denied: i64 = 0
         self.cancels_sent: i64 = 0
         self.faults: i64 = 0
-        self.awaited: bool = False  # whether any desk decides when one of its orders moves
+        self.awaited: bool = False  # whether any desk decides when one of its orders moves; the engine knows which
         for desk in portfolio.desks:
             self.machine.watch(desk.orders)
 
@@ -173,18 +174,17 @@ class OwnOrders:
     # -- in ---------------------------------------------------------------------------------------
 
     def take_event(self, now: i64, order_id: i64, trigger: i64, reason: i64, exch_ts: i64) -> i64:
-        """Take the venue's word on an order; return the desk that waits for such events, else NOBODY."""
+        """Take the venue's word on an order; return its desk when some desk waits for such events, else NOBODY."""
         if trigger < 0 or trigger >= TRIGGER_COUNT or (VENUE_BITS >> trigger) & 1 == 0:
             self._fault(UNEXPECTED_EVENT, now, order_id, trigger, NO_STATE)
             return NOBODY
-        found = self.machine.find(order_id)
+        found = self.machine.find_live(order_id)
         if found is None:
-            self._heard_of_ended(now, order_id, trigger)
+            # what crossed with the order's end says nothing new; but alive it must not be
+            if trigger == FIND_OPEN:
+                self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
             return NOBODY
         order: Order = found
-        if not order.live():
-            self._heard_of_ended(now, order_id, trigger)
-            return NOBODY
         if trigger == FILL_WHOLE:
             # only fills fill: the word that it is filled makes us wait for them, and ask again
             if order.deadline_ns == 0:
@@ -215,14 +215,9 @@ class OwnOrders:
         elif before == UNKNOWN:
             # found alive: the cancel must still be confirmed
             self._pursue(order, now)
-        if self.awaited and self.portfolio.desks[order.desk].awaits_own_events:
+        if self.awaited:
             return order.desk
-        return NOBODY  # not as one expression, which would make an object of the number
-
-    def _heard_of_ended(self, now: i64, order_id: i64, trigger: i64) -> None:
-        """What crossed with an order's end says nothing new; but alive it must not be."""
-        if trigger == FIND_OPEN:
-            self._fault(UNEXPECTED_EVENT, now, order_id, trigger, 0)
+        return NOBODY
 
     def take_fill(
         self,
@@ -323,8 +318,8 @@ class OwnOrders:
 
     def time_out(self, now: i64, order_id: i64) -> None:
         """An answer is overdue: the order is unknown from here on, is cancelled, and is asked about."""
-        found = self.machine.find(order_id)
-        if found is None or not found.live():
+        found = self.machine.find_live(order_id)
+        if found is None:
             return
         order: Order = found
         self.recorder.put1(TIMEOUT, TIME_OUT, now, order_id)

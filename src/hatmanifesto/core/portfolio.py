@@ -106,7 +106,6 @@ class Desk:
         self.closing_bps: i64 = -1  # how far beyond the best price its position is closed; -1: not closing
         self.crossed_buy_ns: i64 = 0
         self.crossed_sell_ns: i64 = 0
-        self.awaits_own_events: bool = False  # whether its strategy decides when one of its orders moves
         self.quiet_until_ns: i64 = 0  # a rate limit bound: no new quote is sent before
         # bounds of the live orders' prices, exact after `tighten`: no buy is above, no sell below
         self.highest_buy: i64 = 0

@@ -118,6 +118,11 @@ class StateMachine:
         order = self.orders[slot]
         return order if order.order_id == order_id else None
 
+    def find_live(self, order_id: i64) -> Order | None:
+        """Return the order with this id if the venue has it or may have it."""
+        found = self.find(order_id)
+        return found if found is not None and found.live() else None
+
     def move(self, order: Order, trigger: i64) -> bool:
         """Apply a trigger; False, and nothing changed, when the table has no such step."""
         step = (order.state << TRIGGER_SHIFT) | trigger

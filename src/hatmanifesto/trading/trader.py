@@ -30,6 +30,9 @@ from hatmanifesto.venues.port import ALL_INSTRUMENTS, Trust, VenueListener
 _REPEATED: Final = frozenset({(OPEN, ACKNOWLEDGE)})
 _ONLY_WHEN_UNKNOWN: Final = frozenset({FIND_OPEN, FIND_ABSENT})
 
+IN_ORDER: Final = frozenset({"connected"})
+"""Notices of what goes as it should."""
+
 
 class Trader(VenueListener):
     """A venue's listener around one engine. Deaf until `begin`; not safe for threads."""
@@ -205,8 +208,8 @@ class Trader(VenueListener):
                 self.hold("reconciliation", "halt", why)
             return
         before = self.feed_trusted
-        self.trust[instrument] = (trust, why)
-        if trust != Trust.LIVE:
+        was, self.trust[instrument] = self.trust[instrument], (trust, why)
+        if was[0] == Trust.LIVE and trust != Trust.LIVE:
             self.count_fault("feed_untrusted", why)
         if self.feed_trusted != before or not before:
             self.hold("feed", "none" if self.feed_trusted else "halt", why)
@@ -228,8 +231,11 @@ class Trader(VenueListener):
             self.command({"command": "override", "override": override, "source": source, "reason": why[:500]})
 
     def on_notice(self, now_ns: int, kind: str, data: Mapping[str, int | str]) -> None:
-        """Count something worth knowing and journal it; the first of a kind and then ever rarer."""
-        self.count_fault(kind, msgspec.json.encode(data, order="deterministic").decode())
+        """Journal something worth knowing, and count it as a fault unless it is in order."""
+        if kind in IN_ORDER:
+            self.note({"notice": kind, **data})
+        else:
+            self.count_fault(kind, msgspec.json.encode(data, order="deterministic").decode())
 
     # -- time and people --------------------------------------------------------------------------
 
